@@ -1,0 +1,368 @@
+"""The composition root: one participant's connector, put together. Only this module knows all the others."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from catalog.dsp import to_dsp_catalog, to_dsp_dataset
+from catalog.model import Catalog
+from connector.adapters.arrow_projections import ArrowProjections
+from connector.adapters.asyncio_changes import AsyncioChanges
+from connector.adapters.did_identity import DidIdentity
+from connector.adapters.duckdb_queries import DuckdbQueries
+from connector.adapters.egress import EgressClient
+from connector.adapters.http_peers import HttpPeers
+from connector.adapters.no_sandbox import NoCompute, NoQueries
+from connector.adapters.own_credentials import OwnCredentials, load_credentials
+from connector.adapters.sandbox_compute import SandboxCompute
+from connector.adapters.sql_store import SqlStore
+from connector.adapters.system_clock import RandomIdentifiers, SystemClock
+from connector.evidence.did import did_of
+from connector.evidence.ledger import leaf_hash
+from connector.http.authentication import ManagementGuard, SessionTokens, SizeLimit
+from connector.http.catalog import catalog_router
+from connector.http.data_plane import PREFIX as DATA_PREFIX
+from connector.http.data_plane import DataPlaneServices, data_plane_router
+from connector.http.dsp import PREFIX as DSP_PREFIX
+from connector.http.dsp import DspServices, dsp_router, version_router
+from connector.http.management import ManagementServices, health_router, management_router
+from connector.http.problems import install_problems
+from connector.sandbox.launch import Sandbox, SandboxUnavailableError
+from connector.services.asking import AskingQueries
+from connector.services.commissioning import Commissioning
+from connector.services.computing import Computing
+from connector.services.crawling import Crawling
+from connector.services.delivering import Delivering
+from connector.services.negotiating import Negotiating, NegotiationSettings
+from connector.services.opening import Opening
+from connector.services.publishing import Publishing
+from connector.services.querying import AnsweringQueries
+from connector.services.transferring import Transferring
+from connector.settings import Settings
+from connector.ui.public_pages import PublicPages
+from connector.ui.reading import ParticipantView
+from connector.ui.rendering import PageRenderer
+from connector.ui.routes import ui_router
+from connector.ui.static_files import static_router
+from connector.ui.steward import StoreSteward
+from connector.worker import Worker
+
+KEYS = "keys"
+TOKEN_FILE = "management.token"  # noqa: S105 - the file's name, not the token
+_MOST_PUBLIC_BYTES = 4_000_000
+_MOST_MANAGEMENT_BYTES = 16_000_000
+
+
+class StartError(Exception):
+    """The connector cannot start; the sentence names the cause and the remedy."""
+
+
+class CurrentCatalog:
+    """The participant's catalog and its wire forms, made once per change."""
+
+    def __init__(self, store: SqlStore, credentials: OwnCredentials, settings: Settings) -> None:
+        self._store = store
+        self._credentials = credentials
+        self._settings = settings
+        self._catalog: Catalog | None = None
+        self._bodies: dict[str, bytes] = {}
+
+    def forget(self) -> None:
+        """Something has changed: the next reader gets a new catalog."""
+        self._catalog = None
+
+    async def catalog(self) -> Catalog:
+        """The catalog; the same object until something changes."""
+        if self._catalog is None:
+            records = await self._store.transact(lambda tx: tx.datasets())
+            url = self._settings.public_url
+            self._catalog = Catalog(
+                participant_id=self._credentials.did,
+                title=self._settings.participant_name,
+                identifier=f"{url}/catalog",
+                public_url=url,
+                service_identifier=f"{url}{DSP_PREFIX}#service",
+                endpoint_url=url + DSP_PREFIX,
+                datasets=tuple(record.dataset for record in records if record.dataset.publishing),
+            )
+            self._bodies = {"": json.dumps(to_dsp_catalog(self._catalog)).encode()}
+        return self._catalog
+
+    async def catalog_body(self) -> bytes:
+        """The catalog as DSP JSON."""
+        await self.catalog()
+        return self._bodies[""]
+
+    async def dataset_body(self, identifier: str) -> bytes | None:
+        """One dataset as DSP JSON; None where it is not on offer."""
+        catalog = await self.catalog()
+        if identifier and identifier not in self._bodies:
+            found = next((one for one in catalog.datasets if one.identifier == identifier), None)
+            if found is None:
+                return None
+            self._bodies[identifier] = json.dumps(to_dsp_dataset(found, catalog)).encode()
+        return self._bodies.get(identifier) if identifier else None
+
+
+class StoredTokens:
+    """Remembers used tokens in the store; implements `connector.adapters.did_identity.UsedTokens`."""
+
+    def __init__(self, store: SqlStore, clock: SystemClock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def remember(self, token: str, expires: datetime) -> bool:
+        """Remember a token, durably."""
+        now = self._clock.now()
+        return await self._store.transact(lambda tx: tx.remember_token(token, expires, now))
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """One participant's connector.
+
+    Attributes:
+        settings: Its configuration.
+        public: The app of the public listener.
+        management: The app of the management listener.
+        token: The management token.
+        did: The participant's DID.
+        notices: What its operator should know, such as a missing sandbox.
+        release_waiters: Answers requests that wait for something, before the listeners stop.
+    """
+
+    settings: Settings
+    public: ASGIApp
+    management: ASGIApp
+    token: str
+    did: str
+    notices: tuple[str, ...]
+    release_waiters: Callable[[], None]
+
+
+@asynccontextmanager
+async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
+    """Put a connector together, run its worker, and take it apart again.
+
+    Args:
+        settings: The participant's configuration.
+
+    Yields:
+        The connector, working.
+
+    Raises:
+        StoreUnavailableError: The database cannot be opened.
+        KeyFileError: The keys cannot be used.
+        StartError: The data directory was not initialised.
+    """
+    clock, identifiers, changes = SystemClock(), RandomIdentifiers(), AsyncioChanges()
+    address = settings.public_url + DSP_PREFIX
+    token = _management_token(settings.data_dir)
+    credentials = load_credentials(settings.data_dir / KEYS, did=did_of(settings.public_url), base_url=address)
+    store = SqlStore(settings.store_url, leaf_hash)
+    egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http)
+    identity = DidIdentity(
+        did=credentials.did,
+        token_key=credentials.tokens_key,
+        egress=egress,
+        clock=clock.now,
+        used_tokens=StoredTokens(store, clock),
+        own_document=credentials.document,
+        loopback_http=settings.unsafe_loopback_http,
+    )
+    peers = HttpPeers(egress, identity)
+    projections = ArrowProjections(settings.data_dir / "projections")
+    engine, backend, notices = _engines(settings.data_dir)
+    current = CurrentCatalog(store, credentials, settings)
+
+    negotiating = Negotiating(
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        credentials=credentials,
+        settings=NegotiationSettings(address, settings.require_signatures),
+        wake=changes.notify,
+    )
+    transferring = Transferring(
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        address=address,
+        data_plane=settings.public_url + DATA_PREFIX,
+        wake=changes.notify,
+    )
+    opening = Opening(store, transferring, changes)
+    querying = AnsweringQueries(
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        credentials=credentials,
+        projections=projections,
+        engine=engine,
+        tier=backend.tier,
+    )
+    computing = Computing(
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        credentials=credentials,
+        projections=projections,
+        backend=backend,
+        changes=changes,
+    )
+    commissioning = Commissioning(
+        store=store, clock=clock, identifiers=identifiers, peers=peers, opening=opening, changes=changes
+    )
+    publishing = Publishing(
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        projections=projections,
+        changed=current.forget,
+    )
+    delivering = Delivering(
+        store=store,
+        clock=clock,
+        peers=peers,
+        senders={"negotiations": negotiating, "transfers": transferring},
+        changed=lambda _: changes.notify(),
+    )
+    worker = Worker(delivering=delivering, computing=computing, commissioning=commissioning, changes=changes)
+    steward = StoreSteward(
+        store=store,
+        clock=clock,
+        negotiating=negotiating,
+        computing=computing,
+        participant=ParticipantView(settings.participant_name, credentials.did, settings.public_url),
+    )
+    renderer = PageRenderer()
+
+    public = _app("Allmende: public listener")
+    public.include_router(version_router())
+    public.include_router(dsp_router(DspServices(identity, current, negotiating, transferring)))
+    public.include_router(data_plane_router(DataPlaneServices(store, querying, computing, changes)))
+    public.include_router(catalog_router(current, PublicPages(renderer)))
+    public.include_router(static_router())
+    _add_did_document(public, credentials)
+
+    management = _app("Allmende: management listener")
+    management.include_router(health_router(lambda: _is_ready(store)))
+    management.include_router(
+        management_router(
+            ManagementServices(
+                store=store,
+                changes=changes,
+                publishing=publishing,
+                crawling=Crawling(store=store, clock=clock, peers=peers, resolver=identity),
+                negotiating=negotiating,
+                asking=AskingQueries(
+                    store=store, clock=clock, identifiers=identifiers, peers=peers, opening=opening
+                ),
+                commissioning=commissioning,
+                computing=computing,
+            )
+        )
+    )
+    management.include_router(ui_router(steward, steward, SessionTokens(), renderer))
+    management.include_router(static_router())
+
+    running = asyncio.create_task(worker.run())
+    warming = asyncio.create_task(engine.start())
+    try:
+        yield Connector(
+            settings=settings,
+            public=SizeLimit(public, _MOST_PUBLIC_BYTES),
+            management=SizeLimit(ManagementGuard(management, token), _MOST_MANAGEMENT_BYTES),
+            token=token,
+            did=credentials.did,
+            notices=notices,
+            release_waiters=changes.close,
+        )
+    finally:
+        for task in (running, warming):
+            task.cancel()
+        await asyncio.gather(running, warming, return_exceptions=True)
+        await engine.aclose()
+        await egress.aclose()
+        store.close()
+
+
+def _app(title: str) -> FastAPI:
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+    install_problems(app)
+    return app
+
+
+def _add_did_document(app: FastAPI, credentials: OwnCredentials) -> None:
+    content = dict(credentials.document.content)
+
+    @app.get("/.well-known/did.json")
+    async def did_document() -> JSONResponse:
+        return JSONResponse(content, media_type="application/did+json")
+
+
+async def _is_ready(store: SqlStore) -> bool:
+    await store.transact(lambda tx: tx.ledger_size())
+    return True
+
+
+def _engines(
+    data_dir: Path,
+) -> tuple[DuckdbQueries | NoQueries, SandboxCompute | NoCompute, tuple[str, ...]]:
+    """The engines that run what others send; without a sandbox, ones that refuse everything."""
+    try:
+        sandbox = Sandbox.probe()
+    except SandboxUnavailableError as missing:
+        reason = str(missing)
+        return NoQueries(reason), NoCompute(reason), (f"Queries and computations are refused: {reason}",)
+    return DuckdbQueries(sandbox), SandboxCompute(sandbox, data_dir / "jobs"), ()
+
+
+def create_management_token(data_dir: Path) -> None:
+    """Make the token that opens the management listener, readable by its owner only."""
+    path = data_dir / TOKEN_FILE
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(secrets.token_urlsafe(32))
+
+
+def _management_token(data_dir: Path) -> str:
+    try:
+        token = (data_dir / TOKEN_FILE).read_text().strip()
+    except OSError as problem:
+        raise StartError(
+            f"{data_dir / TOKEN_FILE} cannot be read: {problem.strerror}. Run `allmende init` first."
+        ) from problem
+    if not token:
+        raise StartError(f"{data_dir / TOKEN_FILE} is empty. Delete it, and run `allmende init` again.")
+    return token
+
+
+class _Server(uvicorn.Server):
+    """A listener that leaves signals to whoever runs it, and whose sockets are bound beforehand."""
+
+    def install_signal_handlers(self) -> None:
+        """Leave them alone."""
+
+
+def listener(app: ASGIApp) -> uvicorn.Server:
+    """A server for one of a connector's apps."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=75,
+    )
+    return _Server(config)

@@ -1,0 +1,185 @@
+"""The `allmende` command.
+
+Results go to stdout, progress and problems to stderr. Exit codes: 0 done, 1 the
+answer is no (a verification or a demonstration failed), 2 it could not be tried.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+import uvloop
+from rich.console import Console
+
+from connector.adapters.key_files import KeyFileError
+from connector.adapters.sql_store import StoreUnavailableError
+from connector.app import Connector, StartError
+from connector.demo.running import DemonstrationError, DemonstrationOptions, demonstrate
+from connector.evidence.errors import EvidenceError
+from connector.evidence.verification import verify_file
+from connector.initialising import initialise
+from connector.serving import serve
+from connector.settings import ConfigurationError, read_settings
+from schemas.strict_json import JsonObject, MalformedJsonError, loads
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+_errors = Console(stderr=True, highlight=False)
+_LARGEST_FILE = 10_000_000
+_HTTPS_PORT, _HTTP_PORT = 443, 80
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _fail(sentence: str, code: int = 2) -> NoReturn:
+    _errors.print(f"allmende: {sentence}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Turn expected problems into one sentence and an exit code."""
+    try:
+        yield
+    except (ConfigurationError, StartError, KeyFileError, StoreUnavailableError) as problem:
+        _fail(str(problem))
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="A new or empty directory.")],
+    name: Annotated[str, typer.Option(help="What the participant calls itself.")],
+    public_url: Annotated[str, typer.Option(help="Address at which others reach it.")],
+    public_port: Annotated[int | None, typer.Option(min=1, max=65535)] = None,
+    management_port: Annotated[int, typer.Option(min=1, max=65535)] = 8081,
+    host: Annotated[str, typer.Option(help="Address that the public listener binds to.")] = "127.0.0.1",
+    management_host: Annotated[str, typer.Option(help="Address for the management listener.")] = "127.0.0.1",
+    *,
+    unsafe_loopback_http: Annotated[
+        bool, typer.Option(help="Allow http between participants on this machine; for demonstrations.")
+    ] = False,
+) -> None:
+    """Make a participant: its directory, configuration, keys and management token."""
+    with _sentences():
+        configuration = initialise(
+            directory,
+            name=name,
+            public_url=public_url.rstrip("/"),
+            public=(host, public_port or _local_port(public_url)),
+            management=(management_host, management_port),
+            unsafe_loopback_http=unsafe_loopback_http,
+        )
+    typer.echo(configuration)
+
+
+def _local_port(public_url: str) -> int:
+    """The port of the address, unless a proxy in front of us has it."""
+    port = urlsplit(public_url).port
+    return 8080 if port in {None, _HTTP_PORT, _HTTPS_PORT} else int(port or 0)
+
+
+@app.command("serve")
+def serve_command(
+    config: Annotated[Path, typer.Option(help="The participant's configuration file.")] = Path("allmende.toml"),
+    *,
+    until_stdin_closes: Annotated[
+        bool, typer.Option(help="Also stop when standard input closes: whoever started us has gone.")
+    ] = False,
+) -> None:
+    """Run a participant's connector until Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with _sentences():
+        settings = read_settings(config)
+        uvloop.run(serve(settings, _announce, until_stdin_closes=until_stdin_closes))
+
+
+def _announce(connector: Connector) -> None:
+    where = connector.settings.management
+    address = f"http://{where.host}:{where.port}"
+    for notice in connector.notices:
+        _errors.print(f"allmende: {notice}", style="yellow", markup=False, soft_wrap=True)
+    facts: JsonObject = {
+        "did": connector.did,
+        "public": connector.settings.public_url,
+        "catalog": f"{connector.settings.public_url}/catalog",
+        "management": address,
+        "login": f"{address}/?token={connector.token}",
+    }
+    typer.echo(json.dumps(facts))
+    sys.stdout.flush()
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Keep everything here; a temporary directory otherwise.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    keep_serving: Annotated[bool, typer.Option("--serve", help="Leave the three connectors running.")] = False,
+) -> None:
+    """Show the whole way with three companies on this machine, on real data."""
+    options = DemonstrationOptions(directory, as_json=as_json, keep_serving=keep_serving)
+    try:
+        asyncio.run(demonstrate(options))
+    except DemonstrationError as problem:
+        _fail(str(problem), 1)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An agreement or receipt file.")],
+    did_document: Annotated[
+        list[Path] | None,
+        typer.Option("--did-document", help="A DID document that you got from its owner; may be repeated."),
+    ] = None,
+    language: Annotated[Literal["de", "en"], typer.Option("--lang", help="de or en.")] = "en",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Check an agreement or a receipt offline; exit 1 with the reason if anything was changed."""
+    pinned = dict(_pinned(path) for path in did_document or [])
+    data = _read(file)
+    try:
+        verification = verify_file(data, pinned=pinned)
+    except EvidenceError as reason:
+        _fail(f"{file}: {reason}", 1)
+    if as_json:
+        typer.echo(json.dumps(asdict(verification), default=str))
+        return
+    for party in verification.parties:
+        typer.echo(f"{party.did}  {party.key_fingerprint}  ({party.key_source})")
+    for sentence in (*verification.steps, verification.limit):
+        typer.echo(sentence[language])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        _fail(f"{path} cannot be read: {problem.strerror}.")
+    if len(data) > _LARGEST_FILE:
+        _fail(f"{path} is too large to be an agreement or a receipt.")
+    return data
+
+
+def _pinned(path: Path) -> tuple[str, JsonObject]:
+    try:
+        document = loads(_read(path))
+    except MalformedJsonError as problem:
+        _fail(f"{path} is no DID document: {problem}")
+    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
+        _fail(f"{path} is no DID document: it has no id.")
+    return str(document["id"]), document

@@ -1,0 +1,1 @@
+"""Evidence: signatures, signed agreements, receipts and the ledger, without input or output."""

@@ -1,0 +1,147 @@
+"""Signed documents as bytes and digests, and how their members are read.
+
+Source:
+    RFC 8785 (JSON Canonicalization Scheme).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import rfc8785
+
+from connector.evidence.errors import EvidenceError
+from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
+
+
+def canonical(value: object) -> bytes:
+    """The one byte sequence that stands for a JSON value (JCS).
+
+    Raises:
+        EvidenceError: The value has no canonical form, such as a number that
+            JSON cannot carry exactly.
+    """
+    try:
+        return rfc8785.dumps(cast("Any", value))
+    except rfc8785.CanonicalizationError as error:
+        raise EvidenceError(f"The document has no canonical form: {error}.") from error
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON value's canonical form, 64 lower-case hexadecimal digits.
+
+    Raises:
+        EvidenceError: The value has no canonical form.
+    """
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def file_bytes(document: Mapping[str, JsonValue]) -> bytes:
+    """A document as the text that is written to a file: one form per content, for people and diffs.
+
+    Raises:
+        EvidenceError: The document has no canonical form.
+    """
+    # By way of the canonical form, in which 1.0 and 1 are the same number.
+    content = _loaded(canonical(document))
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_file(data: bytes) -> JsonObject:
+    """Read a file that `file_bytes` wrote, and no other spelling of it.
+
+    A single spelling leaves no byte that could change without changing the
+    content, and no room for two readers to understand the same file differently.
+
+    Raises:
+        EvidenceError: It is no JSON object, or not in the form that we write.
+    """
+    document = _loaded(data)
+    if not isinstance(document, dict):
+        raise EvidenceError("The file holds no JSON object.")
+    if file_bytes(document) != data:
+        raise EvidenceError("The file is not in its canonical form: it was edited after it was written.")
+    return document
+
+
+def _loaded(data: bytes) -> JsonValue:
+    try:
+        return loads(data)
+    except MalformedJsonError as error:
+        raise EvidenceError(f"The document is not well-formed JSON: {error}") from error
+
+
+def require_members(document: Mapping[str, JsonValue], names: Sequence[str], what: str) -> None:
+    """Refuse a document that has more, or fewer, members than it should.
+
+    Raises:
+        EvidenceError: Names the members that differ.
+    """
+    differing = sorted(set(document) ^ set(names))
+    if differing:
+        raise EvidenceError(f"{what} has missing or unknown members: {', '.join(differing)}.")
+
+
+def text(document: Mapping[str, JsonValue], name: str) -> str:
+    """A member that must be a non-empty string.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = document.get(name)
+    if not isinstance(value, str) or not value:
+        raise EvidenceError(f"The member {name!r} must be a non-empty string.")
+    return value
+
+
+def whole(document: Mapping[str, JsonValue], name: str) -> int:
+    """A member that must be a whole number, 0 or more.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise EvidenceError(f"The member {name!r} must be a whole number, 0 or more.")
+    return value
+
+
+def mapping(document: Mapping[str, JsonValue], name: str) -> JsonObject:
+    """A member that must be an object.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = document.get(name)
+    if not isinstance(value, dict):
+        raise EvidenceError(f"The member {name!r} must be an object.")
+    return value
+
+
+def mappings(document: Mapping[str, JsonValue], name: str) -> tuple[JsonObject, ...]:
+    """A member that must be a list of objects.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = document.get(name)
+    listed = value if isinstance(value, list) else [value]
+    entries = tuple(entry for entry in listed if isinstance(entry, dict))
+    if not isinstance(value, list) or len(entries) != len(listed):
+        raise EvidenceError(f"The member {name!r} must be a list of objects.")
+    return entries
+
+
+def texts(document: Mapping[str, JsonValue], name: str) -> tuple[str, ...]:
+    """A member that must be a list of strings.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = document.get(name)
+    listed = value if isinstance(value, list) else [value]
+    entries = tuple(entry for entry in listed if isinstance(entry, str))
+    if not isinstance(value, list) or len(entries) != len(listed):
+        raise EvidenceError(f"The member {name!r} must be a list of strings.")
+    return entries

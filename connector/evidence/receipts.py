@@ -1,0 +1,235 @@
+"""The release receipt: a provider's signed statement about one result that left its house.
+
+Source:
+    docs/evidence.md
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from connector.evidence.agreements import CONTEXT, CONTEXT_DIGESTS
+from connector.evidence.documents import canonical, file_bytes
+from connector.evidence.errors import EvidenceError
+from connector.evidence.ledger import leaf_hash
+from schemas.strict_json import JsonObject, JsonValue
+
+RECEIPT_FILE: Final = "ReleaseReceiptFile"
+RECEIPT_MEMBERS: Final = (
+    "@context",
+    "id",
+    "type",
+    "issuer",
+    "recipient",
+    "agreement",
+    "dataset",
+    "kind",
+    "purpose",
+    "requestDigest",
+    "rulesApplied",
+    "started",
+    "ended",
+    "uses",
+    "sandboxTier",
+    "outputs",
+    "rawData",
+    "resultBytesOut",
+    "suppressedGroups",
+    "contextDigests",
+    "verificationMethod",
+    "didDocumentDigest",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedOutput:
+    """One thing that left: the result of a query, or a file that a computation made.
+
+    Attributes:
+        name: Such as `metrics.json`.
+        kind: Such as `aggregate`, `metrics` or `model`.
+        media_type: Such as `application/json`.
+        size: Bytes.
+        sha256: Of the bytes as they left, 64 lower-case hexadecimal digits.
+        checks: The checks that it passed before it left.
+    """
+
+    name: str
+    kind: str
+    media_type: str
+    size: int
+    sha256: str
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a receipt states about one release.
+
+    Attributes:
+        identifier: IRI of the receipt.
+        issuer: DID of the provider.
+        verification_method: Identifier of the provider's key.
+        did_document_digest: SHA-256 (JCS) of the provider's DID document.
+        recipient: DID of the consumer.
+        agreement_id: IRI of the agreement.
+        agreement_digest: SHA-256 (JCS) of the agreement.
+        dataset_id: IRI of the dataset.
+        dataset_digest: SHA-256 of the data that were read.
+        kind: `query` or `computation`.
+        purpose: IRI of the declared purpose.
+        request_digest: SHA-256 of the statement or of the algorithm.
+        rules_applied: The restrictions that were enforced, as data.
+        started: When it began.
+        ended: When the result was released.
+        uses_before: Uses on the agreement's account before.
+        uses_after: Uses afterwards.
+        sandbox_tier: How it was isolated.
+        outputs: What left.
+        raw_rows_out: Rows of raw data that left, as counted.
+        raw_bytes_out: Bytes of raw data that left, as counted.
+        suppressed_groups: Groups that were withheld as too small.
+    """
+
+    identifier: str
+    issuer: str
+    verification_method: str
+    did_document_digest: str
+    recipient: str
+    agreement_id: str
+    agreement_digest: str
+    dataset_id: str
+    dataset_digest: str
+    kind: Literal["query", "computation"]
+    purpose: str
+    request_digest: str
+    rules_applied: Mapping[str, JsonValue]
+    started: datetime
+    ended: datetime
+    uses_before: int
+    uses_after: int
+    sandbox_tier: str
+    outputs: tuple[ReleasedOutput, ...]
+    raw_rows_out: int
+    raw_bytes_out: int
+    suppressed_groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inclusion:
+    """Where a receipt stands in its issuer's ledger.
+
+    Attributes:
+        leaf_index: Position of the receipt.
+        tree_size: Number of entries at the tree head.
+        path: Hashes that lead from the receipt to the root.
+        tree_head: The signed tree head.
+    """
+
+    leaf_index: int
+    tree_size: int
+    path: tuple[bytes, ...]
+    tree_head: Mapping[str, JsonValue]
+
+
+def release_receipt(release: Release) -> JsonObject:
+    """What a provider signs about one release.
+
+    Raises:
+        EvidenceError: It ended before it started, or a figure is negative.
+    """
+    _require_plausible(release)
+    return {
+        "@context": list(CONTEXT),
+        "id": release.identifier,
+        "type": "ReleaseReceipt",
+        "issuer": release.issuer,
+        "recipient": release.recipient,
+        "agreement": {"id": release.agreement_id, "digest": release.agreement_digest},
+        "dataset": {"id": release.dataset_id, "digest": release.dataset_digest},
+        "kind": release.kind,
+        "purpose": release.purpose,
+        "requestDigest": release.request_digest,
+        "rulesApplied": dict(release.rules_applied),
+        "started": _moment(release.started),
+        "ended": _moment(release.ended),
+        "uses": {"before": release.uses_before, "after": release.uses_after},
+        "sandboxTier": release.sandbox_tier,
+        "outputs": [_output(output) for output in release.outputs],
+        "rawData": {"rowsOut": release.raw_rows_out, "bytesOut": release.raw_bytes_out},
+        "resultBytesOut": sum(output.size for output in release.outputs),
+        "suppressedGroups": release.suppressed_groups,
+        "contextDigests": dict(CONTEXT_DIGESTS),
+        "verificationMethod": release.verification_method,
+        "didDocumentDigest": release.did_document_digest,
+    }
+
+
+def receipt_leaf(signed_receipt: Mapping[str, JsonValue]) -> bytes:
+    """What the ledger stores and hashes for a receipt: its canonical bytes, proof included."""
+    return canonical(signed_receipt)
+
+
+def receipt_leaf_hash(signed_receipt: Mapping[str, JsonValue]) -> bytes:
+    """The hash of a receipt in the ledger."""
+    return leaf_hash(receipt_leaf(signed_receipt))
+
+
+def receipt_file(
+    signed_receipt: Mapping[str, JsonValue],
+    inclusion: Inclusion,
+    did_documents: Mapping[str, JsonObject],
+) -> bytes:
+    """A signed receipt as a file that anyone can check offline.
+
+    Args:
+        signed_receipt: The receipt with its issuer's proof.
+        inclusion: Its place in the ledger.
+        did_documents: The issuer's DID document by its DID, verbatim.
+    """
+    return file_bytes(
+        {
+            "type": RECEIPT_FILE,
+            "signedReceipt": dict(signed_receipt),
+            "inclusion": {
+                "leafIndex": inclusion.leaf_index,
+                "treeSize": inclusion.tree_size,
+                "path": [step.hex() for step in inclusion.path],
+                "treeHead": dict(inclusion.tree_head),
+            },
+            "didDocuments": dict(did_documents),
+        }
+    )
+
+
+def _require_plausible(release: Release) -> None:
+    if release.ended < release.started:
+        raise EvidenceError("A release cannot end before it started.")
+    figures = (
+        release.uses_before,
+        release.uses_after,
+        release.raw_rows_out,
+        release.raw_bytes_out,
+        release.suppressed_groups,
+        *(output.size for output in release.outputs),
+    )
+    if min(figures) < 0:
+        raise EvidenceError("No figure of a receipt can be negative.")
+
+
+def _output(output: ReleasedOutput) -> JsonObject:
+    return {
+        "name": output.name,
+        "kind": output.kind,
+        "mediaType": output.media_type,
+        "bytes": output.size,
+        "sha256": output.sha256,
+        "checks": list(output.checks),
+    }
+
+
+def _moment(moment: datetime) -> str:
+    if moment.utcoffset() is None:
+        raise EvidenceError("The times of a receipt need a time zone.")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

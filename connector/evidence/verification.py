@@ -1,0 +1,301 @@
+"""Check an agreement file or a receipt file, offline, with nothing but the file.
+
+The recipe, in this order; the first step that fails is the answer:
+
+1.  The bytes are one JSON object in the one spelling that we write: no duplicate
+    member, no other white space, nothing before or after it.
+2.  It is an agreement file or a receipt file and has that kind's members, no others.
+3.  The signed statement has its kind's members, no others, and our fixed @context
+    with the digests of the contexts that we know.
+4.  The file holds exactly the signers' DID documents. Each is well formed and has
+    the digest that the signed statement names.
+5.  Exactly the expected parties have signed, each once, with the key that the
+    statement names: assigner and assignee of an agreement, issuer of a receipt.
+    Where a pinned DID document is given, the key must be in that one, too.
+6.  (Receipt) The ledger's tree head is signed by the issuer.
+7.  (Receipt) The inclusion proof leads from the receipt, proof included, to that
+    tree head.
+
+Every byte of a file is covered: by a signature, by a digest inside what is signed,
+by the inclusion proof, or by the fixed form of the file.
+
+Without a pinned DID document a file shows that it fits together: nobody changed
+it after the keys in it signed. It does not show whose keys they are: anyone can
+make keys and write any name beside them. Pin the parties' DID documents, or
+compare the key fingerprints with what their owners tell you.
+
+Times are the signers' own statements; no third party vouches for them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Literal
+
+from connector.evidence.agreements import (
+    AGREEMENT_FILE,
+    CONTEXT,
+    CONTEXT_DIGESTS,
+    STATEMENT_MEMBERS,
+    require_parties,
+)
+from connector.evidence.did import DidDocument, parse_did_document
+from connector.evidence.documents import (
+    mapping,
+    mappings,
+    read_file,
+    require_members,
+    text,
+    texts,
+    whole,
+)
+from connector.evidence.errors import EvidenceError
+from connector.evidence.ledger import TREE_HEAD_MEMBERS, verify_inclusion
+from connector.evidence.proofs import VerifiedProof, verify_proofs
+from connector.evidence.receipts import RECEIPT_FILE, RECEIPT_MEMBERS, receipt_leaf_hash
+from policies.model import LanguageMap
+from schemas.strict_json import JsonObject
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_NOTHING_PINNED: Final[Mapping[str, JsonObject]] = MappingProxyType({})
+
+_FORM: Final = {
+    "de": "Die Datei ist wohlgeformt und unverändert in der Form, in der sie geschrieben wurde.",
+    "en": "The file is well formed and unchanged in the form in which it was written.",
+}
+_DOCUMENTS: Final = {
+    "de": "Die beigelegten DID-Dokumente sind die, auf die sich die unterschriebene Erklärung bezieht.",
+    "en": "The enclosed DID documents are those that the signed statement refers to.",
+}
+_TREE_HEAD: Final = {
+    "de": "Der Stand des Protokolls ist vom Aussteller unterschrieben.",
+    "en": "The ledger's tree head is signed by the issuer.",
+}
+_PINNED: Final = {
+    "de": "Alle Schlüssel stehen in den DID-Dokumenten, die Sie vorgegeben haben.",
+    "en": "All keys are in the DID documents that you supplied.",
+}
+_UNPINNED: Final = {
+    "de": (
+        "Mindestens ein Schlüssel stammt aus der Datei selbst. Geprüft ist dann, dass alles zusammenpasst, "
+        "nicht, wem der Schlüssel gehört. "
+        "Vergleichen Sie den Fingerabdruck mit den Angaben des Unterzeichners."
+    ),
+    "en": (
+        "At least one key comes from the file itself. What is proven then is that everything fits together, "
+        "not whose key it is. Compare its fingerprint with what the signer tells you."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedParty:
+    """A party whose signature was found right.
+
+    Attributes:
+        did: The name under which it signed.
+        verification_method: Identifier of its key.
+        key_fingerprint: SHA-256 of the key, to compare with what its owner says.
+        key_source: `pinned` if the key is in a DID document that the reader
+            supplied, `file` if only the file itself vouches for it.
+        signed: When the party says it signed.
+    """
+
+    did: str
+    verification_method: str
+    key_fingerprint: str
+    key_source: Literal["file", "pinned"]
+    signed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was verified, for a person to read.
+
+    Attributes:
+        kind: What the file is.
+        identifier: IRI of the agreement, or of the receipt.
+        agreement_id: IRI of the agreement that it is, or belongs to.
+        dataset_id: IRI of the dataset.
+        parties: Who signed.
+        steps: What was checked, one sentence each.
+        limit: What that does and does not prove about the signers' identity.
+        statement: The signed statement, with its proofs.
+    """
+
+    kind: Literal["agreement", "receipt"]
+    identifier: str
+    agreement_id: str
+    dataset_id: str
+    parties: tuple[VerifiedParty, ...]
+    steps: tuple[LanguageMap, ...]
+    limit: LanguageMap
+    statement: JsonObject
+
+
+def verify_file(data: bytes, *, pinned: Mapping[str, JsonObject] = _NOTHING_PINNED) -> Verification:
+    """Verify an agreement file or a receipt file; the steps are this module's recipe.
+
+    Args:
+        data: The file's bytes.
+        pinned: DID documents by DID that the reader already trusts.
+
+    Returns:
+        What was verified, and what that does not prove.
+
+    Raises:
+        EvidenceError: The first step that failed, as a sentence.
+    """
+    document = read_file(data)
+    match document.get("type"):
+        case "SignedAgreementFile":
+            return _verify_agreement(document, pinned)
+        case "ReleaseReceiptFile":
+            return _verify_receipt(document, pinned)
+    raise EvidenceError(f"The file is neither an agreement nor a receipt ({AGREEMENT_FILE}, {RECEIPT_FILE}).")
+
+
+def _verify_agreement(document: JsonObject, pinned: Mapping[str, JsonObject]) -> Verification:
+    require_members(document, ("type", "signedAgreement", "didDocuments"), "The agreement file")
+    statement = mapping(document, "signedAgreement")
+    _require_statement(statement, STATEMENT_MEMBERS, "SignedAgreement")
+    agreement = mapping(statement, "agreement")
+    named = {}
+    for party in mappings(statement, "parties"):
+        require_members(party, ("did", "verificationMethod", "didDocumentDigest"), "A party")
+        named[text(party, "did")] = party
+    require_parties(agreement, tuple(named))
+    parties = _verify_signers(statement, named, mapping(document, "didDocuments"), pinned)
+    return Verification(
+        kind="agreement",
+        identifier=text(agreement, "@id"),
+        agreement_id=text(agreement, "@id"),
+        dataset_id=text(agreement, "target"),
+        parties=parties,
+        steps=(_FORM, _DOCUMENTS, _signed_by(parties)),
+        limit=_limit(parties),
+        statement=statement,
+    )
+
+
+def _verify_receipt(document: JsonObject, pinned: Mapping[str, JsonObject]) -> Verification:
+    members = ("type", "signedReceipt", "inclusion", "didDocuments")
+    require_members(document, members, "The receipt file")
+    receipt = mapping(document, "signedReceipt")
+    _require_statement(receipt, RECEIPT_MEMBERS, "ReleaseReceipt")
+    named = {text(receipt, "issuer"): receipt}
+    enclosed = mapping(document, "didDocuments")
+    parties = _verify_signers(receipt, named, enclosed, pinned)
+    placed = _verify_inclusion(receipt, mapping(document, "inclusion"), _documents(named, enclosed))
+    return Verification(
+        kind="receipt",
+        identifier=text(receipt, "id"),
+        agreement_id=text(mapping(receipt, "agreement"), "id"),
+        dataset_id=text(mapping(receipt, "dataset"), "id"),
+        parties=parties,
+        steps=(_FORM, _DOCUMENTS, _signed_by(parties), _TREE_HEAD, placed),
+        limit=_limit(parties),
+        statement=receipt,
+    )
+
+
+def _require_statement(statement: JsonObject, members: tuple[str, ...], kind: str) -> None:
+    """Step 3 of the recipe."""
+    require_members(statement, (*members, "proof"), f"The {kind}")
+    _require_fixed(statement, "type", kind)
+    _require_fixed(statement, "@context", list(CONTEXT))
+    _require_fixed(statement, "contextDigests", dict(CONTEXT_DIGESTS))
+
+
+def _require_fixed(document: JsonObject, name: str, expected: object) -> None:
+    if document.get(name) != expected:
+        raise EvidenceError(f"The member {name!r} is not {expected!r}, the only value that we understand.")
+
+
+def _documents(named: Mapping[str, JsonObject], enclosed: JsonObject) -> dict[str, DidDocument]:
+    """Step 4 of the recipe: the enclosed DID documents, in the order of the signers."""
+    require_members(enclosed, tuple(named), "The member 'didDocuments'")
+    documents = {}
+    for did, signer in named.items():
+        parsed = parse_did_document(mapping(enclosed, did), did=did)
+        if parsed.digest != text(signer, "didDocumentDigest"):
+            raise EvidenceError(
+                f"The enclosed DID document of {did} is not the one the statement was signed with."
+            )
+        documents[did] = parsed
+    return documents
+
+
+def _verify_signers(
+    statement: JsonObject,
+    named: Mapping[str, JsonObject],
+    enclosed: JsonObject,
+    pinned: Mapping[str, JsonObject],
+) -> tuple[VerifiedParty, ...]:
+    """Steps 4 and 5 of the recipe."""
+    documents = _documents(named, enclosed)
+    proofs = verify_proofs(statement, documents)
+    known = {did: parse_did_document(pinned[did], did=did) for did in documents if did in pinned}
+    # The second pass asks whether the reader's own documents list the same keys.
+    verify_proofs(statement, {**documents, **known})
+    for proof in proofs:
+        expected = text(named[proof.party], "verificationMethod")
+        if proof.verification_method != expected:
+            raise EvidenceError(f"{proof.party} signed with {proof.verification_method!r}, not {expected!r}.")
+    return tuple(_party(proof, is_pinned=proof.party in known) for proof in proofs)
+
+
+def _party(proof: VerifiedProof, *, is_pinned: bool) -> VerifiedParty:
+    return VerifiedParty(
+        did=proof.party,
+        verification_method=proof.verification_method,
+        key_fingerprint=proof.fingerprint,
+        key_source="pinned" if is_pinned else "file",
+        signed=proof.created,
+    )
+
+
+def _verify_inclusion(
+    receipt: JsonObject, inclusion: JsonObject, issuer: Mapping[str, DidDocument]
+) -> LanguageMap:
+    """Steps 6 and 7 of the recipe."""
+    require_members(inclusion, ("leafIndex", "treeSize", "path", "treeHead"), "The member 'inclusion'")
+    head = mapping(inclusion, "treeHead")
+    require_members(head, (*TREE_HEAD_MEMBERS, "proof"), "The tree head")
+    _require_fixed(head, "type", "TreeHead")
+    _require_fixed(head, "@context", list(CONTEXT))
+    verify_proofs(head, issuer)
+    index, size = whole(inclusion, "leafIndex"), whole(inclusion, "treeSize")
+    if size != whole(head, "treeSize"):
+        raise EvidenceError("The inclusion proof is for another size of the ledger than the tree head's.")
+    verify_inclusion(
+        leaf=receipt_leaf_hash(receipt),
+        index=index,
+        size=size,
+        path=[_hash(step) for step in texts(inclusion, "path")],
+        root=_hash(text(head, "rootHash")),
+    )
+    return {
+        "de": f"Die Quittung ist Eintrag {index} im Protokoll mit {size} Einträgen.",
+        "en": f"The receipt is entry {index} of the ledger of {size} entries.",
+    }
+
+
+def _hash(value: str) -> bytes:
+    if not _HASH.fullmatch(value):
+        raise EvidenceError(f"{value[:70]!r} is not a SHA-256 hash (64 lower-case hexadecimal digits).")
+    return bytes.fromhex(value)
+
+
+def _signed_by(parties: tuple[VerifiedParty, ...]) -> LanguageMap:
+    names = [party.did for party in parties]
+    return {
+        "de": f"Unterschrieben von {' und '.join(names)}.",
+        "en": f"Signed by {' and '.join(names)}.",
+    }
+
+
+def _limit(parties: tuple[VerifiedParty, ...]) -> LanguageMap:
+    return _PINNED if all(party.key_source == "pinned" for party in parties) else _UNPINNED

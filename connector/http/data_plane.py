@@ -1,0 +1,168 @@
+"""The data plane: governed queries, computations, their checked outputs and receipts.
+
+There is no route that sends rows of a dataset.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from connector.http.authentication import bearer_token
+from connector.ports import Changes, Store, Transaction
+from connector.protocol.computation import Computation, ComputationState
+from connector.services.accessing import AccessDeniedError
+from connector.services.asking import RECEIPT_HEADER
+from connector.services.computing import Computing, JobRequest
+from connector.services.querying import ARROW_STREAM, AnsweringQueries
+from connector.services.transferring import token_digest
+from schemas.strict_json import JsonObject, MalformedJsonError, loads
+
+PREFIX: Final = "/data"
+_MOST_STATEMENT_BYTES: Final = 20_000
+_MOST_JOB_BYTES: Final = 2_000_000
+_LONGEST_WAIT: Final = 30
+_RECEIPT_KINDS: Final = frozenset({"query", "computation"})
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QueryBody(_Body):
+    """A governed query."""
+
+    statement: str
+    purpose: str | None = None
+
+
+class ComputationBody(_Body):
+    """A computation."""
+
+    identifier: Annotated[str, Field(pattern=r"^urn:uuid:[0-9a-f-]{36}$")]
+    files: Mapping[str, str]
+    parameters: Mapping[str, JsonValue] = {}
+    outputs: Mapping[str, str]
+    purpose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneServices:
+    """What the data plane's routes call."""
+
+    store: Store
+    querying: AnsweringQueries
+    computing: Computing
+    changes: Changes
+
+
+def data_plane_router(services: DataPlaneServices) -> APIRouter:
+    """All routes of the data plane."""
+    router = APIRouter(prefix=PREFIX)
+
+    @router.post("/queries")
+    async def query(request: Request) -> Response:
+        body = QueryBody.model_validate(await _document(request, _MOST_STATEMENT_BYTES))
+        answer = await services.querying.answer(_token(request), body.statement, body.purpose)
+        return Response(answer.content, media_type=ARROW_STREAM, headers={RECEIPT_HEADER: answer.receipt})
+
+    @router.post("/computations", status_code=201)
+    async def submit(request: Request) -> Response:
+        body = ComputationBody.model_validate(await _document(request, _MOST_JOB_BYTES))
+        job = JobRequest(body.identifier, body.files, dict(body.parameters), body.outputs, body.purpose)
+        record = await services.computing.submit(_token(request), job)
+        return JSONResponse(computation_body(record), 201)
+
+    @router.get("/computations/{identifier}")
+    async def shown(
+        request: Request,
+        identifier: str,
+        wait: Annotated[int, Query(ge=0, le=_LONGEST_WAIT)] = 0,
+        after: str | None = None,
+    ) -> Response:
+        record = await _settled(services, _token(request), identifier, after, timedelta(seconds=wait))
+        return JSONResponse(computation_body(record))
+
+    @router.get("/computations/{identifier}/outputs/{name}")
+    async def output(request: Request, identifier: str, name: str) -> Response:
+        found, content = await services.computing.output(_token(request), identifier, name)
+        return Response(content, media_type=found.media_type)
+
+    @router.get("/receipts/{identifier}")
+    async def receipt(request: Request, identifier: str) -> Response:
+        digest = token_digest(_token(request))
+        content = await services.store.transact(lambda tx: _receipt(tx, digest, identifier))
+        return Response(content, media_type="application/json")
+
+    return router
+
+
+async def _settled(
+    services: DataPlaneServices, token: str, identifier: str, after: str | None, wait: timedelta
+) -> Computation:
+    """A computation, once it has left the state `after`, or when the wait is over."""
+    seen = services.changes.version
+    record = await services.computing.shown(token, identifier)
+    remaining = int(wait.total_seconds())
+    while remaining > 0 and record.state == after:
+        await services.changes.wait_past(seen, timedelta(seconds=1))
+        remaining -= 1
+        seen = services.changes.version
+        record = await services.computing.shown(token, identifier)
+    return record
+
+
+def _receipt(tx: Transaction, digest: str, identifier: str) -> bytes:
+    """A receipt, for the party to the agreement that it is about."""
+    transfer = tx.transfer_with_token(digest)
+    entry = tx.ledger_entry(identifier)
+    content = tx.document(identifier)
+    if (
+        transfer is None
+        or entry is None
+        or content is None
+        or entry.kind not in _RECEIPT_KINDS
+        or entry.agreement_id != transfer.agreement_id
+    ):
+        raise AccessDeniedError("There is no such receipt.")
+    return content
+
+
+def computation_body(record: Computation) -> JsonObject:
+    """A computation as its consumer sees it: outputs only once they are released."""
+    released = record.state is ComputationState.RELEASED
+    reason = dict(record.reason) if record.reason else None
+    return {
+        "identifier": record.identifier,
+        "state": record.state.value,
+        "reason": reason["en"] if reason else None,
+        "reasons": reason,
+        "tier": record.tier,
+        "receipt": record.receipt,
+        "outputs": [
+            {
+                "name": output.name,
+                "kind": output.kind,
+                "mediaType": output.media_type,
+                "bytes": output.size,
+                "sha256": output.sha256,
+                "checks": list(output.checks),
+            }
+            for output in (record.outputs if released else ())
+        ],
+    }
+
+
+def _token(request: Request) -> str:
+    return bearer_token(request.headers.get("authorization"))
+
+
+async def _document(request: Request, most_bytes: int) -> JsonObject:
+    document = loads(await request.body(), max_bytes=most_bytes)
+    if not isinstance(document, dict):
+        raise MalformedJsonError("The body must be a JSON object")
+    return document

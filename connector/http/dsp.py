@@ -1,0 +1,265 @@
+"""The Dataspace Protocol over HTTP: catalog, contract negotiation, transfer process, both roles.
+
+Source:
+    Dataspace Protocol 2025-1, HTTPS binding.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from connector.http.authentication import IdentityVerifier
+from connector.http.problems import protocol_status, sentence_of
+from connector.ports import Participant, StoredAnswer
+from connector.services.exchanging import Delivery, UnknownExchangeError
+from connector.services.negotiating import Negotiating
+from connector.services.transferring import Transferring
+from schemas import messages as dsp
+from schemas.jsonld import normalise_message
+from schemas.strict_json import JsonObject, MalformedJsonError, loads
+
+PREFIX: Final = "/dsp/2025-1"
+VERSION: Final = "2025-1"
+JSON: Final = "application/json"
+M = TypeVar("M", bound=dsp.Message)
+
+
+class CatalogBodies(Protocol):
+    """The catalog as it is sent, computed once per change."""
+
+    async def catalog_body(self) -> bytes:
+        """The whole catalog."""
+        ...
+
+    async def dataset_body(self, identifier: str) -> bytes | None:
+        """One dataset; None where it is not on offer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DspServices:
+    """What the protocol's routes call."""
+
+    identity: IdentityVerifier
+    catalog: CatalogBodies
+    negotiating: Negotiating
+    transferring: Transferring
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    participant: Participant
+    delivery: Delivery
+    document: JsonObject
+
+
+def version_router() -> APIRouter:
+    """The version document, which needs no authentication."""
+    router = APIRouter()
+    document = dsp.VersionDocument(
+        protocol_versions=(dsp.ProtocolVersion(version=VERSION, path=PREFIX, binding="HTTPS"),)
+    )
+
+    @router.get("/.well-known/dspace-version")
+    async def versions() -> JSONResponse:
+        return JSONResponse(dsp.to_wire(document))
+
+    return router
+
+
+def dsp_router(services: DspServices) -> APIRouter:
+    """All routes of the protocol below its versioned base address."""
+    router = APIRouter(prefix=PREFIX)
+    _add_catalog(router, services)
+    _add_negotiations(router, services)
+    _add_transfers(router, services)
+    return router
+
+
+def _add_catalog(router: APIRouter, services: DspServices) -> None:
+    @router.post("/catalog/request")
+    async def catalog(request: Request) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            dsp.parse_message(arrived.document, dsp.CatalogRequestMessage)
+            return Response(await services.catalog.catalog_body(), media_type=JSON)
+
+        return await _guarded(answer, _catalog_error)
+
+    @router.get("/catalog/datasets/{identifier:path}")
+    async def dataset(request: Request, identifier: str) -> Response:
+        async def answer() -> Response:
+            await services.identity.verify(request.headers.get("authorization"))
+            body = await services.catalog.dataset_body(identifier)
+            if body is None:
+                raise UnknownExchangeError(identifier)
+            return Response(body, media_type=JSON)
+
+        return await _guarded(answer, _catalog_error)
+
+
+def _add_negotiations(router: APIRouter, services: DspServices) -> None:
+    negotiating = services.negotiating
+
+    @router.get("/negotiations/{pid}")
+    async def shown(request: Request, pid: str) -> Response:
+        async def answer() -> Response:
+            participant = await services.identity.verify(request.headers.get("authorization"))
+            return JSONResponse(await negotiating.shown(participant, pid))
+
+        return await _guarded(answer, _negotiation_error(pid))
+
+    @router.post("/negotiations/request")
+    async def opened(request: Request) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            message = dsp.parse_message(arrived.document, dsp.ContractRequestMessage)
+            _require(message.callback_address is not None, "The first request needs a callbackAddress.")
+            return _sent(await negotiating.opened(arrived.participant, arrived.delivery, message))
+
+        return await _guarded(answer, _negotiation_error(None))
+
+    for path, kind in _NEGOTIATION_MESSAGES.items():
+        router.add_api_route(
+            f"/negotiations/{{pid}}/{path}", _negotiation_route(services, kind), methods=["POST"]
+        )
+
+
+_NEGOTIATION_MESSAGES: Final = {
+    "request": dsp.ContractRequestMessage,
+    "offers": dsp.ContractOfferMessage,
+    "agreement": dsp.ContractAgreementMessage,
+    "agreement/verification": dsp.ContractAgreementVerificationMessage,
+    "events": dsp.ContractNegotiationEventMessage,
+    "termination": dsp.ContractNegotiationTerminationMessage,
+}
+_TRANSFER_MESSAGES: Final = {
+    "start": dsp.TransferStartMessage,
+    "suspension": dsp.TransferSuspensionMessage,
+    "completion": dsp.TransferCompletionMessage,
+    "termination": dsp.TransferTerminationMessage,
+}
+
+
+def _negotiation_route(services: DspServices, kind: type[dsp.Message]) -> Callable[..., Awaitable[Response]]:
+    async def route(request: Request, pid: str) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            message = dsp.parse_message(arrived.document, kind)
+            _require_pid(arrived.document, pid)
+            return _sent(
+                await services.negotiating.received(arrived.participant, pid, arrived.delivery, message)  # type: ignore[arg-type] # the table above holds only its messages
+            )
+
+        return await _guarded(answer, _negotiation_error(pid))
+
+    return route
+
+
+def _add_transfers(router: APIRouter, services: DspServices) -> None:
+    transferring = services.transferring
+
+    @router.get("/transfers/{pid}")
+    async def shown(request: Request, pid: str) -> Response:
+        async def answer() -> Response:
+            participant = await services.identity.verify(request.headers.get("authorization"))
+            return JSONResponse(await transferring.shown(participant, pid))
+
+        return await _guarded(answer, _transfer_error(pid))
+
+    @router.post("/transfers/request")
+    async def opened(request: Request) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            message = dsp.parse_message(arrived.document, dsp.TransferRequestMessage)
+            return _sent(await transferring.opened(arrived.participant, arrived.delivery, message))
+
+        return await _guarded(answer, _transfer_error(None))
+
+    for path, kind in _TRANSFER_MESSAGES.items():
+        router.add_api_route(f"/transfers/{{pid}}/{path}", _transfer_route(services, kind), methods=["POST"])
+
+
+def _transfer_route(services: DspServices, kind: type[dsp.Message]) -> Callable[..., Awaitable[Response]]:
+    async def route(request: Request, pid: str) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            message = dsp.parse_message(arrived.document, kind)
+            _require_pid(arrived.document, pid)
+            return _sent(
+                await services.transferring.received(arrived.participant, pid, arrived.delivery, message)  # type: ignore[arg-type] # the table above holds only its messages
+            )
+
+        return await _guarded(answer, _transfer_error(pid))
+
+    return route
+
+
+async def _arrived(services: DspServices, request: Request) -> _Arrived:
+    """Who sent a message, and what it says; the sender is asked first."""
+    participant = await services.identity.verify(request.headers.get("authorization"))
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    _require(content_type in {JSON, "application/ld+json"}, f"The body must be {JSON}, not {content_type or 'unnamed'}.")
+    body = await request.body()
+    document = loads(body)
+    if not isinstance(document, dict):
+        raise MalformedJsonError("A message must be a JSON object")
+    normal = normalise_message(document)
+    path = request.url.path
+    return _Arrived(participant, Delivery(participant.did, path, body, "@id" in normal), normal)
+
+
+def _require(holds: bool, rule: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise MalformedJsonError(rule.removesuffix("."))
+
+
+def _require_pid(document: JsonObject, pid: str) -> None:
+    stated = {document.get("providerPid"), document.get("consumerPid")}
+    _require(pid in stated, "The pid in the address is not one of the message.")
+
+
+def _sent(answer: StoredAnswer) -> Response:
+    return Response(status_code=answer.status) if answer.body is None else JSONResponse(answer.body, answer.status)
+
+
+async def _guarded(
+    answer: Callable[[], Awaitable[Response]], error_body: Callable[[int, str], JsonObject]
+) -> Response:
+    """An answer, or the protocol's error message for whatever went wrong."""
+    try:
+        return await answer()
+    except Exception as error:  # noqa: BLE001 - the one place where errors become the protocol's answers
+        status = protocol_status(error)
+        return JSONResponse(error_body(status, sentence_of(error)), status)
+
+
+def _catalog_error(status: int, sentence: str) -> JsonObject:
+    return dsp.to_wire(dsp.CatalogError(code=str(status), reason=(sentence,)))
+
+
+def _negotiation_error(pid: str | None) -> Callable[[int, str], JsonObject]:
+    named = pid or "unknown"
+
+    def body(status: int, sentence: str) -> JsonObject:
+        return dsp.to_wire(
+            dsp.ContractNegotiationError(
+                provider_pid=named, consumer_pid=named, code=str(status), reason=(sentence,)
+            )
+        )
+
+    return body
+
+
+def _transfer_error(pid: str | None) -> Callable[[int, str], JsonObject]:
+    named = pid or "unknown"
+
+    def body(status: int, sentence: str) -> JsonObject:
+        return dsp.to_wire(
+            dsp.TransferError(provider_pid=named, consumer_pid=named, code=str(status), reason=(sentence,))
+        )
+
+    return body

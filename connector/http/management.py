@@ -1,0 +1,446 @@
+"""The management API: what a participant's own people and programs do. Never on the public listener."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeVar
+
+import pyarrow as pa
+import pyarrow.ipc
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import to_jsonable_python
+
+from catalog.model import Column
+from connector.http.data_plane import computation_body
+from connector.ports import Changes, LedgerEntry, RemoteDataset, Store, Transaction
+from connector.protocol.computation import Computation, ComputationState
+from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
+from connector.services.asking import AskingQueries, FederatedResult
+from connector.services.commissioning import Commissioning
+from connector.services.computing import Computing
+from connector.services.crawling import Crawling
+from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.negotiating import Negotiating
+from connector.services.publishing import Publication, Publishing
+from connector.services.querying import ARROW_STREAM
+from policies.terms import classify
+from schemas.strict_json import JsonObject
+
+PREFIX: Final = "/api"
+_LONGEST_WAIT: Final = 60
+_Language = Literal["de", "en"]
+_Texts = Annotated[Mapping[_Language, str], Field(min_length=2, description="German (de) and English (en).")]
+T = TypeVar("T")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetBody(_Body):
+    """A dataset to put on offer."""
+
+    identifier: Annotated[str, Field(pattern=r"^urn:uuid:[0-9a-f-]{36}$")] | None = None
+    table: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+    title: _Texts
+    description: _Texts
+    keywords: Sequence[str] = ()
+    license: str
+    source_note: _Texts
+    columns: Sequence[Column]
+    file: Path
+    offer: Mapping[str, JsonValue]
+    approval: Literal["automatic", "manual"] = "automatic"
+
+
+class CatalogBody(_Body):
+    """A participant whose catalog is to be read."""
+
+    provider: str
+    address: str | None = None
+
+
+class NegotiationBody(_Body):
+    """A contract to ask for: the offer is the dataset's first one where none is given."""
+
+    dataset: str
+    offer: Mapping[str, JsonValue] | None = None
+    purpose: str | None = None
+
+
+class ReasonBody(_Body):
+    """Why something is turned down."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class FederatedQueryBody(_Body):
+    """A statement for all providers of its table."""
+
+    statement: str
+    purpose: str | None = None
+    agreements: Sequence[str] | None = None
+
+
+class CommissionBody(_Body):
+    """An algorithm to send to a provider."""
+
+    agreement_id: str
+    files: Mapping[str, str]
+    parameters: Mapping[str, JsonValue] = {}
+    outputs: Mapping[str, str]
+    purpose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementServices:
+    """What the management routes call."""
+
+    store: Store
+    changes: Changes
+    publishing: Publishing
+    crawling: Crawling
+    negotiating: Negotiating
+    asking: AskingQueries
+    commissioning: Commissioning
+    computing: Computing
+
+
+def health_router(ready: Callable[[], Awaitable[bool]]) -> APIRouter:
+    """Whether the process lives, and whether it can serve."""
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def healthz() -> JSONResponse:
+        return JSONResponse({"status": "alive"})
+
+    @router.get("/readyz")
+    async def readyz() -> JSONResponse:
+        is_ready = await ready()
+        return JSONResponse({"status": "ready" if is_ready else "starting"}, 200 if is_ready else 503)
+
+    return router
+
+
+def management_router(services: ManagementServices) -> APIRouter:
+    """All routes of the management API."""
+    router = APIRouter(prefix=PREFIX)
+    _add_datasets(router, services)
+    _add_catalogs(router, services)
+    _add_negotiations(router, services)
+    _add_agreements(router, services)
+    _add_queries(router, services)
+    _add_computations(router, services)
+    _add_ledger(router, services)
+    return router
+
+
+def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/datasets", status_code=201)
+    async def publish(body: DatasetBody) -> JSONResponse:
+        dataset = await services.publishing.publish(
+            Publication(
+                identifier=body.identifier,
+                table=body.table,
+                title=dict(body.title),
+                description=dict(body.description),
+                keywords=body.keywords,
+                license=body.license,
+                source_note=dict(body.source_note),
+                columns=body.columns,
+                source=body.file.absolute(),
+                offer=dict(body.offer),
+                approval=body.approval,
+            )
+        )
+        terms = [
+            {"rule": use.rule, "term": use.term, "level": use.level.value, "sentence": dict(use.text)}
+            for use in classify(dataset.offer.policy)
+        ]
+        return JSONResponse(
+            {"identifier": dataset.identifier, "rows": dataset.rows, "digest": dataset.digest, "terms": terms}, 201
+        )
+
+    @router.get("/datasets")
+    async def datasets() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.datasets())
+        return JSONResponse(
+            [
+                {
+                    "identifier": record.dataset.identifier,
+                    "title": dict(record.dataset.title),
+                    "table": record.dataset.table,
+                    "rows": record.dataset.rows,
+                    "publishing": record.dataset.publishing,
+                    "approval": record.approval,
+                }
+                for record in records
+            ]
+        )
+
+    @router.delete("/datasets/{identifier}", status_code=204)
+    async def withdraw(identifier: str) -> Response:
+        await services.publishing.withdraw(identifier)
+        return Response(status_code=204)
+
+
+def _add_catalogs(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/catalogs")
+    async def read(body: CatalogBody) -> JSONResponse:
+        view = await services.crawling.read(body.provider, body.address)
+        return JSONResponse(
+            {
+                "provider": view.participant_id,
+                "title": dict(view.title),
+                "datasets": [to_jsonable_python(dataset) for dataset in view.datasets],
+            }
+        )
+
+    @router.get("/catalogs")
+    async def known() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.remote_datasets())
+        return JSONResponse([to_jsonable_python(record) for record in records])
+
+
+def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/negotiations", status_code=202)
+    async def request(body: NegotiationBody) -> JSONResponse:
+        remote = await services.store.transact(lambda tx: _remote(tx, body.dataset))
+        offer = dict(body.offer) if body.offer is not None else dict(remote.view.offers[0])
+        pid = await services.negotiating.request(
+            provider=remote.provider,
+            address=remote.address,
+            dataset=body.dataset,
+            offer=offer,
+            purpose=body.purpose,
+        )
+        return JSONResponse({"pid": pid}, 202)
+
+    @router.get("/negotiations")
+    async def listed() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.negotiations())
+        return JSONResponse([_negotiation(record) for record in records])
+
+    @router.get("/negotiations/{pid}")
+    async def shown(pid: str, wait: Annotated[int, Query(ge=0, le=_LONGEST_WAIT)] = 0) -> JSONResponse:
+        def read(tx: Transaction) -> ContractNegotiation:
+            record = tx.negotiation(pid)
+            if record is None:
+                raise UnknownExchangeError(pid)
+            return record
+
+        return JSONResponse(_negotiation(await _settled(services, read, _negotiation_is_settled, wait)))
+
+    @router.post("/negotiations/{pid}/accept", status_code=204)
+    async def accept(pid: str) -> Response:
+        await services.negotiating.accept(pid)
+        return Response(status_code=204)
+
+    @router.post("/negotiations/{pid}/reject", status_code=204)
+    async def reject(pid: str, body: ReasonBody) -> Response:
+        await services.negotiating.reject(pid, body.reason)
+        return Response(status_code=204)
+
+
+def _add_agreements(router: APIRouter, services: ManagementServices) -> None:
+    @router.get("/agreements")
+    async def listed() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.agreements())
+        return JSONResponse([_agreement(record) for record in records])
+
+    @router.get("/agreements/{identifier}/evidence")
+    async def evidence(identifier: str) -> Response:
+        return await _document(services, identifier)
+
+
+def _add_queries(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/queries")
+    async def ask(request: Request, body: FederatedQueryBody) -> Response:
+        result = await services.asking.ask(body.statement, body.purpose, body.agreements)
+        if ARROW_STREAM in request.headers.get("accept", ""):
+            return Response(_stream(result.table), media_type=ARROW_STREAM)
+        return JSONResponse(_federated(result))
+
+
+def _add_computations(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/computations", status_code=202)
+    async def commission(body: CommissionBody) -> JSONResponse:
+        identifier = await services.commissioning.commission(
+            body.agreement_id,
+            files=body.files,
+            parameters=dict(body.parameters),
+            declared=body.outputs,
+            purpose=body.purpose,
+        )
+        return JSONResponse({"identifier": identifier}, 202)
+
+    @router.get("/computations")
+    async def listed() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.computations())
+        return JSONResponse([_computation(record) for record in records])
+
+    @router.get("/computations/{identifier}")
+    async def shown(identifier: str, wait: Annotated[int, Query(ge=0, le=_LONGEST_WAIT)] = 0) -> JSONResponse:
+        def read(tx: Transaction) -> Computation:
+            record = tx.computation(identifier)
+            if record is None:
+                raise UnknownExchangeError(identifier)
+            return record
+
+        return JSONResponse(_computation(await _settled(services, read, _computation_is_settled, wait)))
+
+    @router.get("/computations/{identifier}/outputs/{name}")
+    async def output(identifier: str, name: str) -> Response:
+        content = await services.store.transact(lambda tx: tx.output(identifier, name))
+        if content is None:
+            raise UnknownExchangeError(name)
+        return Response(content, media_type="application/octet-stream")
+
+    @router.post("/computations/{identifier}/release", status_code=204)
+    async def release(identifier: str) -> Response:
+        await services.computing.release(identifier)
+        return Response(status_code=204)
+
+    @router.post("/computations/{identifier}/refuse", status_code=204)
+    async def refuse(identifier: str, body: ReasonBody) -> Response:
+        await services.computing.refuse(identifier, body.reason)
+        return Response(status_code=204)
+
+
+def _add_ledger(router: APIRouter, services: ManagementServices) -> None:
+    @router.get("/ledger")
+    async def ledger() -> JSONResponse:
+        entries = await services.store.transact(lambda tx: tx.ledger())
+        return JSONResponse({"entries": [_entry(entry) for entry in entries], "totals": _totals(entries)})
+
+    @router.get("/receipts/{identifier}")
+    async def receipt(identifier: str) -> Response:
+        return await _document(services, identifier)
+
+
+async def _document(services: ManagementServices, identifier: str) -> Response:
+    content = await services.store.transact(lambda tx: tx.document(identifier))
+    if content is None:
+        raise UnknownExchangeError(identifier)
+    return Response(content, media_type="application/json")
+
+
+async def _settled(
+    services: ManagementServices,
+    read: Callable[[Transaction], T],
+    is_settled: Callable[[T], bool],
+    wait: int,
+) -> T:
+    """A record, once it has come to rest, or when the wait is over."""
+    for _ in range(wait):
+        seen = services.changes.version
+        record = await services.store.transact(read)
+        if is_settled(record):
+            return record
+        await services.changes.wait_past(seen, timedelta(seconds=1))
+    return await services.store.transact(read)
+
+
+def _negotiation_is_settled(record: ContractNegotiation) -> bool:
+    final = {NegotiationState.FINALIZED, NegotiationState.TERMINATED}
+    return record.held is not None or (record.state in final and record.pending is None)
+
+
+def _computation_is_settled(record: Computation) -> bool:
+    return record.held is not None or record.state in {ComputationState.RELEASED, ComputationState.TERMINATED}
+
+
+def _remote(tx: Transaction, dataset: str) -> RemoteDataset:
+    remote = tx.remote_dataset(dataset)
+    if remote is None:
+        raise RequestRefusedError("This dataset is in no catalog that was read; read the provider's catalog first.")
+    if not remote.view.offers:
+        raise RequestRefusedError("The provider makes no offer for this dataset.")
+    return remote
+
+
+def _negotiation(record: ContractNegotiation) -> JsonObject:
+    return {
+        "pid": record.pid,
+        "role": record.role.value,
+        "peer": record.peer,
+        "dataset": record.dataset,
+        "state": record.state.value if record.state else None,
+        "agreement_id": record.agreement_id,
+        "held": record.held,
+        "reason": record.reason,
+    }
+
+
+def _agreement(record: ContractAgreement) -> JsonObject:
+    return {
+        "identifier": record.identifier,
+        "role": record.role.value,
+        "provider": record.provider,
+        "consumer": record.consumer,
+        "dataset": record.dataset,
+        "signed": record.signed,
+        "agreement": record.document,
+    }
+
+
+def _computation(record: Computation) -> JsonObject:
+    return {
+        **computation_body(record),
+        "role": record.role.value,
+        "peer": record.peer,
+        "agreement_id": record.agreement_id,
+        "algorithm": record.algorithm_digest,
+        "held": record.held,
+    }
+
+
+def _federated(result: FederatedResult) -> JsonObject:
+    return {
+        "columns": list(result.table.column_names),
+        "rows": to_jsonable_python(result.table.to_pylist()),
+        "sites": [asdict(site) for site in result.sites],
+    }
+
+
+def _entry(entry: LedgerEntry) -> JsonObject:
+    return {
+        "index": entry.index,
+        "kind": entry.kind,
+        "identifier": entry.identifier,
+        "agreement_id": entry.agreement_id,
+        "dataset": entry.dataset,
+        "raw_rows_out": entry.raw_rows_out,
+        "raw_bytes_out": entry.raw_bytes_out,
+        "result_bytes_out": entry.result_bytes_out,
+        "recorded": entry.recorded.isoformat(),
+    }
+
+
+def _totals(entries: Sequence[LedgerEntry]) -> JsonObject:
+    """Figures per dataset of ours; entries of what we consumed carry no bytes out."""
+    totals: dict[str, dict[str, JsonValue]] = {}
+    for entry in entries:
+        line = totals.setdefault(
+            entry.dataset, {"raw_rows_out": 0, "raw_bytes_out": 0, "result_bytes_out": 0, "releases": 0}
+        )
+        for name, value in (
+            ("raw_rows_out", entry.raw_rows_out),
+            ("raw_bytes_out", entry.raw_bytes_out),
+            ("result_bytes_out", entry.result_bytes_out),
+            ("releases", int(entry.kind != "agreement")),
+        ):
+            line[name] = int(str(line[name])) + value
+    return dict(totals)
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+

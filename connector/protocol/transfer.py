@@ -1,0 +1,108 @@
+"""Transfer process: its states, its messages and its table.
+
+Source:
+    Dataspace Protocol 2025-1, transfer process protocol.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from connector.protocol.machine import CONSUMER, EITHER, PROVIDER, Machine, Party, Transition
+from schemas.strict_json import JsonObject
+
+
+class TransferState(StrEnum):
+    """The wire names of the states."""
+
+    REQUESTED = "REQUESTED"
+    STARTED = "STARTED"
+    SUSPENDED = "SUSPENDED"
+    COMPLETED = "COMPLETED"
+    TERMINATED = "TERMINATED"
+
+
+class TransferMessage(StrEnum):
+    """What the parties say to each other."""
+
+    REQUEST = "request"
+    START = "start"
+    SUSPENSION = "suspension"
+    COMPLETION = "completion"
+    TERMINATION = "termination"
+
+
+_S = TransferState
+_M = TransferMessage
+
+TRANSFER = Machine(
+    "transfer process",
+    (
+        Transition(None, _M.REQUEST, CONSUMER, _S.REQUESTED),
+        Transition(_S.REQUESTED, _M.START, PROVIDER, _S.STARTED),
+        Transition(_S.REQUESTED, _M.TERMINATION, EITHER, _S.TERMINATED),
+        Transition(_S.STARTED, _M.COMPLETION, EITHER, _S.COMPLETED),
+        Transition(_S.STARTED, _M.SUSPENSION, EITHER, _S.SUSPENDED),
+        Transition(_S.STARTED, _M.TERMINATION, EITHER, _S.TERMINATED),
+        Transition(_S.SUSPENDED, _M.START, EITHER, _S.STARTED),
+        Transition(_S.SUSPENDED, _M.TERMINATION, EITHER, _S.TERMINATED),
+    ),
+    precedence={_M.TERMINATION: 3, _M.COMPLETION: 2, _M.SUSPENSION: 1},
+)
+
+
+class TransferFormat(StrEnum):
+    """What a transfer process of ours gives access to, as named in a distribution."""
+
+    QUERY = "AllmendeQuery-PULL"
+    """Governed queries: SQL in, checked aggregates out."""
+    COMPUTE = "AllmendeCompute-PULL"
+    """Computations: an algorithm in, checked outputs out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProcess:
+    """One party's record of a transfer process.
+
+    Attributes:
+        pid: Our identifier of it.
+        role: The role that we play.
+        peer: The counterparty's DID.
+        peer_pid: Its identifier; None until it has told us.
+        peer_address: Base address for our messages to it.
+        agreement_id: IRI of the agreement that it rests on.
+        transfer_format: What it gives access to.
+        state: Last state that both parties know of.
+        pending: Message that we have sent and that is not acknowledged yet.
+        data_address: Where and how to access the data, compact DSP JSON.
+        token_digest: SHA-256 of the access token; None on the consumer's side.
+        reason: Why it was suspended or terminated.
+        created: When it began.
+        updated: When it last changed.
+    """
+
+    pid: str
+    role: Party
+    peer: str
+    peer_pid: str | None
+    peer_address: str
+    agreement_id: str
+    transfer_format: str
+    state: TransferState | None
+    pending: TransferMessage | None
+    data_address: JsonObject | None
+    token_digest: str | None
+    reason: str | None
+    created: datetime
+    updated: datetime
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the data plane may be used.
+
+        For the provider that is so once it has sent the first start: a consumer
+        that shows the token has received it, even if its acknowledgement is
+        still on the way.
+        """
+        sent = self.state is TransferState.REQUESTED and self.pending is TransferMessage.START
+        return self.state is TransferState.STARTED or sent

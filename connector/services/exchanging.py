@@ -1,0 +1,160 @@
+"""What contract negotiations and transfer processes have in common: records, inbox and outbox."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from connector.ports import OutboundMessage, StoredAnswer, Transaction
+from connector.protocol.exchange import Exchange, RemoteProtocolError, propose
+from connector.protocol.machine import Machine
+from connector.protocol.negotiation import NEGOTIATION, ContractNegotiation, NegotiationMessage, NegotiationState
+from connector.protocol.transfer import TRANSFER, TransferMessage, TransferProcess, TransferState
+from schemas.strict_json import JsonObject
+
+Record = TypeVar("Record", ContractNegotiation, TransferProcess)
+
+
+class UnknownExchangeError(Exception):
+    """There is no such exchange between us and the caller."""
+
+
+class RequestRefusedError(Exception):
+    """A request is well-formed, but we cannot agree to it; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of ours before it is addressed.
+
+    Attributes:
+        kind: The message's kind in the protocol table.
+        path: Path below the counterparty's base address.
+        body: The message on the wire.
+        delay: How long to wait before the first attempt.
+    """
+
+    kind: str
+    path: str
+    body: JsonObject
+    delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it arrived.
+
+    Attributes:
+        peer: DID of the sender.
+        path: Where it arrived.
+        body: The message, byte for byte.
+        identified: Whether it carries an identifier of its own.
+    """
+
+    peer: str
+    path: str
+    body: bytes
+    identified: bool
+
+
+def machine_of(record: ContractNegotiation | TransferProcess) -> Machine:
+    """The protocol table that a record follows."""
+    return NEGOTIATION if isinstance(record, ContractNegotiation) else TRANSFER
+
+
+def exchange_of(record: ContractNegotiation | TransferProcess) -> Exchange:
+    """A record as the protocol core sees it."""
+    return Exchange(machine_of(record), record.role, record.state, record.pending)
+
+
+def moved(record: Record, exchange: Exchange, now: datetime) -> Record:
+    """A record after the protocol core has moved its exchange."""
+    if isinstance(record, ContractNegotiation):
+        return replace(
+            record,
+            state=None if exchange.state is None else NegotiationState(exchange.state),
+            pending=None if exchange.pending is None else NegotiationMessage(exchange.pending),
+            updated=now,
+        )
+    return replace(
+        record,
+        state=None if exchange.state is None else TransferState(exchange.state),
+        pending=None if exchange.pending is None else TransferMessage(exchange.pending),
+        updated=now,
+    )
+
+
+def send(transaction: Transaction, record: Record, letter: Letter, now: datetime) -> Record:
+    """Put a message of ours into the outbox and note it as pending.
+
+    Raises:
+        LocalProtocolError: The protocol does not allow it now.
+    """
+    sent = moved(record, propose(exchange_of(record), letter.kind), now)
+    transaction.enqueue(
+        OutboundMessage(
+            exchange=kind_of(record),
+            pid=record.pid,
+            kind=letter.kind,
+            peer=record.peer,
+            address=record.peer_address,
+            path=letter.path,
+            body=json.dumps(letter.body, ensure_ascii=False, separators=(",", ":")),
+            not_before=now + letter.delay,
+        )
+    )
+    return sent
+
+
+def kind_of(record: ContractNegotiation | TransferProcess) -> str:
+    """First path segment of an exchange's addresses."""
+    return "negotiations" if isinstance(record, ContractNegotiation) else "transfers"
+
+
+def forget_pending(transaction: Transaction, before: Record, after: Record) -> None:
+    """Take a message out of the outbox that a crossing message has made pointless."""
+    if before.pending is not None and after.pending is None:
+        transaction.dequeue(kind_of(before), before.pid)
+
+
+def once(
+    transaction: Transaction,
+    delivery: Delivery,
+    now: datetime,
+    answer: Callable[[], StoredAnswer],
+) -> StoredAnswer:
+    """Take a message exactly once: a repeated one gets the answer that the first one got.
+
+    A message without an identifier of its own can be repeated on purpose (a
+    second suspension says the same as the first), so it counts as a repetition
+    only where the protocol does not allow it now.
+
+    Args:
+        transaction: Where the answer is kept, together with what it changes.
+        delivery: The message as it arrived.
+        now: The current time.
+        answer: Takes the message.
+
+    Returns:
+        The answer, given now or before.
+
+    Raises:
+        RemoteProtocolError: The message is new, and not allowed now.
+
+    Source:
+        docs/adr/0003-exchanges.md
+    """
+    digest = hashlib.sha256(delivery.path.encode() + b"\n" + delivery.body).hexdigest()
+    known = transaction.answer(delivery.peer, digest)
+    if known is not None and delivery.identified:
+        return known
+    try:
+        given = answer()
+    except RemoteProtocolError:
+        if known is None:
+            raise
+        return known
+    transaction.save_answer(delivery.peer, digest, given, now)
+    return given

@@ -1,0 +1,194 @@
+"""Publishing: a dataset comes on offer once its data can be read and its policy can be enforced."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from catalog.model import Column, ColumnRole, Dataset, Offer
+from connector.ports import Clock, Identifiers, Projections, PublishedDataset, Store, TableDescription, Transaction
+from connector.protocol.transfer import TransferFormat
+from connector.services.computing import COMPUTE_ACTION
+from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.querying import QUERY_ACTION
+from policies.model import LanguageMap, Policy
+from policies.odrl import parse_policy
+from policies.restrictions import computation_restrictions, query_restrictions
+from policies.terms import require_enforceable
+from schemas.strict_json import JsonObject
+
+_FORMATS = {QUERY_ACTION: TransferFormat.QUERY, COMPUTE_ACTION: TransferFormat.COMPUTE}
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a data steward states about a dataset.
+
+    Attributes:
+        identifier: IRI of the dataset; None to have one made.
+        table: Name under which SQL statements address it.
+        title: Per language.
+        description: Per language.
+        keywords: Free keywords.
+        license: IRI of the licence.
+        source_note: Where the data come from.
+        columns: What a row holds.
+        source: The data file.
+        offer: The offer, compact DSP JSON.
+        approval: `automatic`, or `manual` where a person accepts each negotiation.
+    """
+
+    identifier: str | None
+    table: str
+    title: LanguageMap
+    description: LanguageMap
+    keywords: Sequence[str]
+    license: str
+    source_note: LanguageMap
+    columns: Sequence[Column]
+    source: Path
+    offer: JsonObject
+    approval: str
+
+
+class Publishing:
+    """Puts datasets on offer, and takes them off again.
+
+    Args:
+        store: Where they are kept.
+        clock: Tells the time.
+        identifiers: Names datasets and offers.
+        projections: Reads data files.
+        changed: Called when something on offer has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        identifiers: Identifiers,
+        projections: Projections,
+        changed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._identifiers = identifiers
+        self._projections = projections
+        self._changed = changed
+
+    async def publish(self, publication: Publication) -> Dataset:
+        """Put a dataset on offer, or replace what is on offer under its identifier.
+
+        Raises:
+            DataUnreadableError: The data file is missing or malformed.
+            PolicyRefusedError: The policy has a term that cannot be enforced.
+            RequestRefusedError: The stated columns are not those of the file,
+                or the policy names a column that does not exist.
+        """
+        identifier = publication.identifier or self._identifiers.new()
+        offer = self._offer(publication, identifier)
+        description = await self._projections.describe(publication.source)
+        _require_columns(publication.columns, description)
+        _require_policy_columns(offer.policy, publication.columns)
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> Dataset:
+            known = tx.dataset(identifier)
+            issued = known.dataset.issued if known else now
+            dataset = _dataset(publication, identifier, offer, description, issued, now)
+            tx.save_dataset(PublishedDataset(dataset, publication.source, publication.approval))
+            return dataset
+
+        dataset = await self._store.transact(work)
+        self._changed()
+        return dataset
+
+    async def withdraw(self, identifier: str) -> None:
+        """Take a dataset off the catalog; agreements that exist stay in force.
+
+        Raises:
+            UnknownExchangeError: There is no such dataset.
+        """
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> None:
+            known = tx.dataset(identifier)
+            if known is None:
+                raise UnknownExchangeError(identifier)
+            dataset = replace(known.dataset, publishing=False, modified=now)
+            tx.save_dataset(replace(known, dataset=dataset))
+
+        await self._store.transact(work)
+        self._changed()
+
+    def _offer(self, publication: Publication, dataset: str) -> Offer:
+        """The offer with an identifier of its own, read and judged."""
+        document: JsonObject = {
+            "@type": "Offer",
+            "@id": self._identifiers.new(),
+            **{name: value for name, value in publication.offer.items() if name not in {"@type", "target"}},
+        }
+        policy = parse_policy(document, default_target=dataset)
+        require_enforceable(policy)
+        return Offer(policy, document)
+
+
+def _dataset(
+    publication: Publication,
+    identifier: str,
+    offer: Offer,
+    description: TableDescription,
+    issued: datetime,
+    now: datetime,
+) -> Dataset:
+    return Dataset(
+        identifier=identifier,
+        table=publication.table,
+        title=dict(publication.title),
+        description=dict(publication.description),
+        keywords=tuple(publication.keywords),
+        license=publication.license,
+        source_note=dict(publication.source_note),
+        columns=tuple(publication.columns),
+        rows=description.rows,
+        digest=description.digest,
+        formats=_formats(offer.policy),
+        offer=offer,
+        issued=issued,
+        modified=now,
+    )
+
+
+def _formats(policy: Policy) -> tuple[str, ...]:
+    found = tuple(
+        _FORMATS[permission.action].value for permission in policy.permissions if permission.action in _FORMATS
+    )
+    if not found:
+        raise RequestRefusedError("The offer permits neither queries nor computations, so there is nothing to serve.")
+    return tuple(dict.fromkeys(found))
+
+
+def _require_columns(columns: Sequence[Column], description: TableDescription) -> None:
+    stated = {column.name: column.data_type for column in columns}
+    found: Mapping[str, str] = dict(description.columns)
+    for name, data_type in stated.items():
+        if name not in found:
+            raise RequestRefusedError(f"The data file has no column {name!r}; it has: {', '.join(found)}.")
+        if found[name] != data_type:
+            raise RequestRefusedError(f"The column {name!r} is of type {found[name]}, not {data_type}.")
+
+
+def _require_policy_columns(policy: Policy, columns: Sequence[Column]) -> None:
+    known = {column.name: column for column in columns}
+    for permission in policy.permissions:
+        named: set[str] = set()
+        if permission.action == QUERY_ACTION:
+            limits = query_restrictions(permission)
+            named |= set(limits.columns or ()) | ({limits.group_unit} if limits.group_unit else set())
+            if limits.group_unit in known and known[limits.group_unit].role is not ColumnRole.UNIT:
+                raise RequestRefusedError(f"The group unit {limits.group_unit!r} is not described as a unit column.")
+        if permission.action == COMPUTE_ACTION:
+            named |= set(computation_restrictions(permission).columns or ())
+        if unknown := sorted(named - set(known)):
+            raise RequestRefusedError(f"The policy names columns that the dataset does not have: {', '.join(unknown)}.")

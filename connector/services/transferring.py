@@ -1,0 +1,327 @@
+"""Transferring: opening, using and ending access to a dataset under an agreement.
+
+Source:
+    Dataspace Protocol 2025-1, transfer process; docs/adr/0003-exchanges.md.
+"""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from connector.ports import Clock, Identifiers, Participant, Store, StoredAnswer, Transaction, Wake
+from connector.protocol.exchange import acknowledge, receive
+from connector.protocol.machine import Party
+from connector.protocol.negotiation import ContractAgreement
+from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess, TransferState
+from connector.services.exchanging import (
+    Delivery,
+    Letter,
+    RequestRefusedError,
+    UnknownExchangeError,
+    exchange_of,
+    forget_pending,
+    moved,
+    once,
+    send,
+)
+from schemas import messages as dsp
+from schemas.strict_json import JsonObject
+from schemas.vocabulary import ALLMENDE
+
+HTTP_ARROW = ALLMENDE + "HttpArrow"
+"""Endpoint type of our data plane: HTTP with Arrow IPC bodies."""
+
+Inbound = (
+    dsp.TransferStartMessage
+    | dsp.TransferSuspensionMessage
+    | dsp.TransferCompletionMessage
+    | dsp.TransferTerminationMessage
+)
+
+
+def token_digest(token: str) -> str:
+    """How an access token is stored: its SHA-256, never itself."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Transferring:
+    """Takes and sends the messages of transfer processes.
+
+    Args:
+        store: Where transfer processes are kept.
+        clock: Tells the time.
+        identifiers: Names what is new, and makes access tokens.
+        address: Our DSP base address.
+        data_plane: Base address of our data plane.
+        wake: Called after each change that leaves something to deliver.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        identifiers: Identifiers,
+        address: str,
+        data_plane: str,
+        wake: Wake,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._identifiers = identifiers
+        self._address = address
+        self._data_plane = data_plane
+        self._wake = wake
+
+    async def request(self, agreement_id: str, transfer_format: TransferFormat) -> str:
+        """Ask the provider for access under an agreement, or find the access that we have.
+
+        Args:
+            agreement_id: IRI of the agreement.
+            transfer_format: What for.
+
+        Returns:
+            Our pid of the transfer process.
+
+        Raises:
+            UnknownExchangeError: We hold no such agreement as a consumer.
+            RequestRefusedError: The negotiation has not been finalised.
+        """
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> str:
+            agreement = _consumed(tx, agreement_id)
+            for known in tx.transfers():
+                if _usable(known, agreement_id, transfer_format):
+                    return known.pid
+            record = self._new_request(agreement, transfer_format, now)
+            tx.save_transfer(self._open(tx, record, now))
+            return record.pid
+
+        pid = await self._store.transact(work)
+        self._wake()
+        return pid
+
+    def _new_request(
+        self, agreement: ContractAgreement, transfer_format: TransferFormat, now: datetime
+    ) -> TransferProcess:
+        return TransferProcess(
+            pid=self._identifiers.new(),
+            role=Party.CONSUMER,
+            peer=agreement.provider,
+            peer_pid=None,
+            peer_address=agreement.peer_address,
+            agreement_id=agreement.identifier,
+            transfer_format=transfer_format,
+            state=None,
+            pending=None,
+            data_address=None,
+            token_digest=None,
+            reason=None,
+            created=now,
+            updated=now,
+        )
+
+    def _open(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
+        message = dsp.TransferRequestMessage(
+            consumer_pid=record.pid,
+            agreement_id=record.agreement_id,
+            format=record.transfer_format,
+            callback_address=self._address,
+        )
+        return send(tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", self._wire(message)), now)
+
+    async def opened(
+        self, participant: Participant, delivery: Delivery, message: dsp.TransferRequestMessage
+    ) -> StoredAnswer:
+        """Take a consumer's request for access.
+
+        Raises:
+            UnknownExchangeError: There is no such agreement with this participant.
+            RequestRefusedError: The agreement or the format does not allow it.
+        """
+        now = self._clock.now()
+
+        def take(tx: Transaction) -> StoredAnswer:
+            known = tx.transfer_of(participant.did, message.consumer_pid)
+            if known is not None:
+                return StoredAnswer(201, transfer_body(known))
+            record = self._granted(tx, participant, message, now)
+            record = moved(record, receive(exchange_of(record), TransferMessage.REQUEST), now)
+            tx.save_transfer(self._react(tx, record, now))
+            return StoredAnswer(201, transfer_body(record))
+
+        answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
+        self._wake()
+        return answer
+
+    async def received(
+        self, participant: Participant, pid: str, delivery: Delivery, message: Inbound
+    ) -> StoredAnswer:
+        """Take a later message of a transfer process.
+
+        Raises:
+            UnknownExchangeError: There is no such transfer with this participant.
+            RemoteProtocolError: The protocol does not allow the message now.
+        """
+        now = self._clock.now()
+
+        def take(tx: Transaction) -> StoredAnswer:
+            before = _own(tx, participant, pid)
+            after = moved(before, receive(exchange_of(before), _kind(message)), now)
+            forget_pending(tx, before, after)
+            after = _absorb(after, message)
+            tx.save_transfer(self._react(tx, after, now))
+            return StoredAnswer(200, transfer_body(after))
+
+        answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
+        self._wake()
+        return answer
+
+    async def shown(self, participant: Participant, pid: str) -> JsonObject:
+        """The state of a transfer process, for the counterparty.
+
+        Raises:
+            UnknownExchangeError: There is no such transfer with this participant.
+        """
+        record = await self._store.transact(lambda tx: _own(tx, participant, pid))
+        if record.state is None:
+            raise UnknownExchangeError(pid)
+        return transfer_body(record)
+
+    def acknowledged(self, tx: Transaction, pid: str, answer: JsonObject | None, now: datetime) -> None:
+        """The counterparty has taken our message: the state moves."""
+        record = tx.transfer(pid)
+        if record is None or record.pending is None:
+            return
+        peer_pid = record.peer_pid
+        if peer_pid is None and answer is not None:
+            found = answer.get("providerPid" if record.role is Party.CONSUMER else "consumerPid")
+            peer_pid = found if isinstance(found, str) else None
+        record = replace(moved(record, acknowledge(exchange_of(record)), now), peer_pid=peer_pid)
+        tx.save_transfer(record)
+
+    def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
+        """The counterparty has refused our message; a refused request ends the transfer."""
+        record = tx.transfer(pid)
+        if record is None:
+            return
+        state = TransferState.TERMINATED if record.state is None else record.state
+        tx.save_transfer(replace(record, state=state, pending=None, reason=reason, updated=now))
+
+    def _granted(
+        self, tx: Transaction, participant: Participant, message: dsp.TransferRequestMessage, now: datetime
+    ) -> TransferProcess:
+        agreement = tx.agreement(message.agreement_id)
+        if agreement is None or agreement.role is not Party.PROVIDER or agreement.consumer != participant.did:
+            raise UnknownExchangeError(message.agreement_id)
+        _require_finalised(tx, agreement)
+        if message.format not in tuple(TransferFormat):
+            raise RequestRefusedError(
+                f"The format {message.format!r} is not on offer; offered are: {', '.join(TransferFormat)}."
+            )
+        return TransferProcess(
+            pid=self._identifiers.new(),
+            role=Party.PROVIDER,
+            peer=participant.did,
+            peer_pid=message.consumer_pid,
+            peer_address=str(message.callback_address).rstrip("/"),
+            agreement_id=agreement.identifier,
+            transfer_format=message.format,
+            state=None,
+            pending=None,
+            data_address=None,
+            token_digest=None,
+            reason=None,
+            created=now,
+            updated=now,
+        )
+
+    def _react(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
+        """A provider starts a requested transfer at once; everything else waits for somebody."""
+        if record.role is not Party.PROVIDER or record.state is not TransferState.REQUESTED or record.pending:
+            return record
+        token = self._identifiers.secret()
+        address = dsp.bearer_data_address(self._data_plane, token)
+        message = dsp.TransferStartMessage(
+            provider_pid=record.pid, consumer_pid=record.peer_pid or "", data_address=address
+        )
+        record = replace(record, token_digest=token_digest(token))
+        letter = Letter(TransferMessage.START, f"/transfers/{record.peer_pid}/start", self._wire(message))
+        return send(tx, record, letter, now)
+
+    def _wire(self, message: dsp.Message) -> JsonObject:
+        return dsp.to_wire(message.model_copy(update={"id": self._identifiers.new()}))
+
+
+def transfer_body(record: TransferProcess) -> JsonObject:
+    """A transfer process as the counterparty sees it."""
+    provider = record.role is Party.PROVIDER
+    return dsp.to_wire(
+        dsp.TransferProcess(
+            provider_pid=(record.pid if provider else record.peer_pid) or "",
+            consumer_pid=(record.peer_pid if provider else record.pid) or "",
+            state=str(record.state),
+        )
+    )
+
+
+def _absorb(record: TransferProcess, message: Inbound) -> TransferProcess:
+    match message:
+        case dsp.TransferStartMessage():
+            address = message.data_address
+            if address is None:
+                return record
+            return replace(record, data_address=dsp.to_wire(address))
+        case dsp.TransferCompletionMessage():
+            return record
+        case dsp.TransferSuspensionMessage() | dsp.TransferTerminationMessage():
+            return replace(record, reason="; ".join(map(str, message.reason)) or message.code)
+        case _:
+            assert_never(message)
+
+
+def _kind(message: Inbound) -> TransferMessage:
+    match message:
+        case dsp.TransferStartMessage():
+            return TransferMessage.START
+        case dsp.TransferSuspensionMessage():
+            return TransferMessage.SUSPENSION
+        case dsp.TransferCompletionMessage():
+            return TransferMessage.COMPLETION
+        case dsp.TransferTerminationMessage():
+            return TransferMessage.TERMINATION
+        case _:
+            assert_never(message)
+
+
+def _own(tx: Transaction, participant: Participant, pid: str) -> TransferProcess:
+    record = tx.transfer(pid)
+    if record is None or record.peer != participant.did:
+        raise UnknownExchangeError(pid)
+    return record
+
+
+def _consumed(tx: Transaction, agreement_id: str) -> ContractAgreement:
+    agreement = tx.agreement(agreement_id)
+    if agreement is None or agreement.role is not Party.CONSUMER:
+        raise UnknownExchangeError(agreement_id)
+    _require_finalised(tx, agreement)
+    return agreement
+
+
+def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
+    negotiation = tx.negotiation(agreement.negotiation)
+    if negotiation is None or not negotiation.is_in_force:
+        state = negotiation.state if negotiation else "unknown"
+        raise RequestRefusedError(f"The agreement is not in force: its negotiation is {state}.")
+
+
+def _usable(record: TransferProcess, agreement_id: str, transfer_format: TransferFormat) -> bool:
+    return (
+        record.role is Party.CONSUMER
+        and record.agreement_id == agreement_id
+        and record.transfer_format == transfer_format
+        and record.state in {None, TransferState.REQUESTED, TransferState.STARTED}
+    )

@@ -1,0 +1,379 @@
+"""What the data steward's pages read and do: views of the state, and four decisions.
+
+The pages know nothing of stores and services. Whoever implements these
+Protocols decides what is shown; whoever implements the decisions checks again
+whether they are still possible.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from policies.model import LanguageMap
+
+
+class StewardError(Exception):
+    """Base of what can go wrong with a steward's decision."""
+
+
+class DecisionNotPossibleError(StewardError):
+    """A decision came too late, or does not fit: nothing has been changed.
+
+    Attributes:
+        reason: Why, and what to do now, per language.
+    """
+
+    def __init__(self, reason: LanguageMap) -> None:
+        super().__init__(reason.get("en", ""))
+        self.reason = reason
+
+
+class Side(StrEnum):
+    """On which side of an exchange this participant stands."""
+
+    PROVIDER = "provider"
+    CONSUMER = "consumer"
+
+
+class TermLevel(StrEnum):
+    """Who makes a term of a policy hold."""
+
+    ENFORCED = "enforced"
+    """The software: it refuses what the term forbids."""
+    DECLARED = "declared"
+    """The contract: the other side has promised it."""
+    REFUSED = "refused"
+    """Nobody: a policy with such a term is neither published nor accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantView:
+    """This participant.
+
+    Attributes:
+        name: Its name.
+        did: Its DID.
+        public_url: Base address of its public listener, without a trailing slash.
+    """
+
+    name: str
+    did: str
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other side of an exchange.
+
+    Attributes:
+        did: Its DID.
+        name: Its name as far as it is known; None otherwise.
+    """
+
+    did: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermLine:
+    """One term of a policy, for a person.
+
+    Attributes:
+        rule: Which rule of the policy it belongs to.
+        level: Who makes it hold.
+        sentence: What it says, per language.
+    """
+
+    rule: str
+    level: TermLevel
+    sentence: LanguageMap
+
+
+@dataclass(frozen=True, slots=True)
+class OfferLine:
+    """A dataset that this participant offers.
+
+    Attributes:
+        id: IRI of the dataset.
+        title: Per language.
+        table: Name of its table.
+        rows: Number of rows.
+        published: False once the offer has been withdrawn.
+        modified: When it was last changed.
+        page: Public address of its page.
+        terms: Under which terms.
+    """
+
+    id: str
+    title: LanguageMap
+    table: str
+    rows: int
+    published: bool
+    modified: datetime
+    page: str
+    terms: tuple[TermLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationLine:
+    """One contract negotiation.
+
+    Attributes:
+        id: Our pid of it.
+        role: Our side.
+        peer: The other side.
+        dataset: IRI of the dataset.
+        dataset_title: Its title, per language.
+        state: State in the words of the DSP, such as `REQUESTED`.
+        held_reason: Why it waits for a person, per language; None where it does not.
+        updated: When its state last changed.
+        terms: What the other side asks for, or has been given.
+    """
+
+    id: str
+    role: Side
+    peer: Peer
+    dataset: str
+    dataset_title: LanguageMap
+    state: str
+    held_reason: LanguageMap | None
+    updated: datetime
+    terms: tuple[TermLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementLine:
+    """One signed agreement.
+
+    Attributes:
+        id: IRI of the agreement.
+        role: Our side.
+        peer: The other side.
+        dataset: IRI of the dataset.
+        dataset_title: Its title, per language.
+        concluded: When it was concluded.
+        until: Until when data may be used under it; None where no term says so.
+        signed_by: DIDs of the parties whose proof it carries.
+        in_force: Whether data may be used under it now.
+        terms: Under which terms.
+    """
+
+    id: str
+    role: Side
+    peer: Peer
+    dataset: str
+    dataset_title: LanguageMap
+    concluded: datetime
+    until: datetime | None
+    signed_by: tuple[str, ...]
+    in_force: bool
+    terms: tuple[TermLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFile:
+    """A signed document that can be checked without this connector.
+
+    Attributes:
+        name: File name, such as `agreement-3f2a.json`.
+        content: The bytes exactly as they were signed.
+    """
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLine:
+    """One governed query.
+
+    Attributes:
+        id: Its identifier.
+        role: Our side.
+        peer: The other side.
+        dataset_title: Title of the dataset, per language.
+        statement: The SQL that was asked.
+        at: When.
+        refusal: Why it was turned down, per language; None where it was answered.
+        rows_out: Released rows of aggregates.
+        bytes_out: Size of the released result.
+        suppressed_groups: Groups withheld because they were too small.
+    """
+
+    id: str
+    role: Side
+    peer: Peer
+    dataset_title: LanguageMap
+    statement: str
+    at: datetime
+    refusal: LanguageMap | None
+    rows_out: int
+    bytes_out: int
+    suppressed_groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """The result of one check of an output.
+
+    Attributes:
+        passed: Whether it holds.
+        sentence: What was checked and found, per language.
+    """
+
+    passed: bool
+    sentence: LanguageMap
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLine:
+    """One output that a computation declared.
+
+    Attributes:
+        name: File name.
+        kind: Kind of output, such as `metrics`.
+        size: Its size in bytes.
+        digest: SHA-256, hexadecimal.
+        checks: What was checked, in order.
+    """
+
+    name: str
+    kind: str
+    size: int
+    digest: str
+    checks: tuple[CheckLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComputationLine:
+    """One computation.
+
+    Attributes:
+        id: Its identifier.
+        role: Our side.
+        peer: The other side.
+        dataset: IRI of the dataset.
+        dataset_title: Its title, per language.
+        algorithm: SHA-256 digest of the algorithm.
+        state: State such as `RUNNING`.
+        held_reason: Why its outputs wait for a person, per language; None where they do not.
+        updated: When its state last changed.
+        outputs: Its outputs so far.
+    """
+
+    id: str
+    role: Side
+    peer: Peer
+    dataset: str
+    dataset_title: LanguageMap
+    algorithm: str
+    state: str
+    held_reason: LanguageMap | None
+    updated: datetime
+    outputs: tuple[OutputLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """What has left the house from one dataset, in total.
+
+    Attributes:
+        dataset: IRI of the dataset.
+        dataset_title: Its title, per language.
+        raw_rows_out: Raw rows that left.
+        raw_bytes_out: Their size in bytes.
+        result_bytes_out: Size of the results that left, in bytes.
+        releases: Number of signed releases.
+    """
+
+    dataset: str
+    dataset_title: LanguageMap
+    raw_rows_out: int
+    raw_bytes_out: int
+    result_bytes_out: int
+    releases: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreeHead:
+    """The ledger's last signed tree head.
+
+    Attributes:
+        size: Number of entries.
+        root: Root hash, hexadecimal.
+        signed: When it was signed.
+    """
+
+    size: int
+    root: str
+    signed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """The books.
+
+    Attributes:
+        lines: One per dataset.
+        head: The last tree head; None while the ledger is empty.
+    """
+
+    lines: tuple[LedgerLine, ...]
+    head: TreeHead | None
+
+
+class StewardPages(Protocol):
+    """Reads what the pages show; newest first where there is a time."""
+
+    async def participant(self) -> ParticipantView:
+        """Who we are."""
+        ...
+
+    async def offers(self) -> tuple[OfferLine, ...]:
+        """Every dataset offered, withdrawn ones too."""
+        ...
+
+    async def negotiations(self) -> tuple[NegotiationLine, ...]:
+        """Every negotiation, on both sides."""
+        ...
+
+    async def agreements(self) -> tuple[AgreementLine, ...]:
+        """Every agreement, on both sides."""
+        ...
+
+    async def evidence(self, agreement: str) -> EvidenceFile | None:
+        """The signed document of an agreement; None where there is no such agreement."""
+        ...
+
+    async def queries(self) -> tuple[QueryLine, ...]:
+        """The latest queries, on both sides, refused ones too."""
+        ...
+
+    async def computations(self) -> tuple[ComputationLine, ...]:
+        """Every computation, on both sides."""
+        ...
+
+    async def ledger(self) -> LedgerView:
+        """What left the house, and the ledger's head."""
+        ...
+
+
+class StewardDecisions(Protocol):
+    """What a steward decides; each raises `DecisionNotPossibleError` where it comes too late."""
+
+    async def accept_negotiation(self, negotiation: str) -> None:
+        """Conclude a negotiation that waits for a person."""
+        ...
+
+    async def reject_negotiation(self, negotiation: str, reason: str) -> None:
+        """Turn it down; the other side is told the reason."""
+        ...
+
+    async def release_computation(self, computation: str) -> None:
+        """Let the outputs of a computation go to the other side."""
+        ...
+
+    async def refuse_computation(self, computation: str, reason: str) -> None:
+        """Withhold them for good; the other side is told the reason."""
+        ...

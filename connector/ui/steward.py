@@ -1,0 +1,317 @@
+"""What the steward's pages show and decide, taken from the participant's store."""
+
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from catalog.model import page_key
+from connector.evidence.proofs import proofs_of
+from connector.ports import Clock, LedgerEntry, QueryRecord, Store, Transaction
+from connector.protocol.computation import Computation, ComputationState
+from connector.protocol.machine import Party
+from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
+from connector.services.computing import Computing
+from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.negotiating import Negotiating
+from connector.ui.reading import (
+    AgreementLine,
+    CheckLine,
+    ComputationLine,
+    DecisionNotPossibleError,
+    EvidenceFile,
+    LedgerLine,
+    LedgerView,
+    NegotiationLine,
+    OfferLine,
+    OutputLine,
+    ParticipantView,
+    Peer,
+    QueryLine,
+    Side,
+    TermLine,
+    TreeHead,
+)
+from connector.ui.terms import term_lines
+from policies.errors import PolicyRefusedError
+from policies.model import Constraint, LanguageMap, Policy
+from policies.odrl import parse_policy
+from schemas.strict_json import JsonObject
+from schemas.vocabulary import ODRL
+
+_HELD: LanguageMap = {
+    "de": "Für dieses Angebot entscheidet eine Person über jede Anfrage.",
+    "en": "For this offer a person decides on every request.",
+}
+_OUTPUTS_HELD: LanguageMap = {
+    "de": "Der Vertrag verlangt, dass eine Person die Ergebnisse freigibt.",
+    "en": "The agreement asks for a person to release the outputs.",
+}
+
+
+class StoreSteward:
+    """Reads the store for the pages, and passes decisions to the use cases.
+
+    Args:
+        store: Where everything is kept.
+        clock: Tells the time.
+        negotiating: Takes decisions on negotiations.
+        computing: Takes decisions on computations.
+        participant: Who we are.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        negotiating: Negotiating,
+        computing: Computing,
+        participant: ParticipantView,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._negotiating = negotiating
+        self._computing = computing
+        self._participant = participant
+
+    async def participant(self) -> ParticipantView:
+        """Who we are."""
+        return self._participant
+
+    async def offers(self) -> tuple[OfferLine, ...]:
+        """Every dataset offered, withdrawn ones too."""
+        records = await self._store.transact(lambda tx: tx.datasets())
+        return tuple(
+            OfferLine(
+                id=record.dataset.identifier,
+                title=record.dataset.title,
+                table=record.dataset.table,
+                rows=record.dataset.rows,
+                published=record.dataset.publishing,
+                modified=record.dataset.modified,
+                page=f"{self._participant.public_url}/datasets/{page_key(record.dataset.identifier)}",
+                terms=term_lines(record.dataset.offer.policy),
+            )
+            for record in reversed(records)
+        )
+
+    async def negotiations(self) -> tuple[NegotiationLine, ...]:
+        """Every negotiation, on both sides."""
+        return await self._store.transact(
+            lambda tx: tuple(_negotiation(tx, record) for record in reversed(tx.negotiations()))
+        )
+
+    async def agreements(self) -> tuple[AgreementLine, ...]:
+        """Every agreement, on both sides."""
+        now = self._clock.now()
+        return await self._store.transact(
+            lambda tx: tuple(_agreement(tx, record, now) for record in reversed(tx.agreements()))
+        )
+
+    async def evidence(self, agreement: str) -> EvidenceFile | None:
+        """The signed document of an agreement; None where there is no such agreement."""
+        content = await self._store.transact(lambda tx: tx.document(agreement))
+        name = f"agreement-{agreement.rsplit(':', 1)[-1][:8]}.json"
+        return None if content is None else EvidenceFile(name, content)
+
+    async def queries(self) -> tuple[QueryLine, ...]:
+        """The latest queries, on both sides, refused ones too."""
+        return await self._store.transact(
+            lambda tx: tuple(_query(tx, record) for record in reversed(tx.queries()))
+        )
+
+    async def computations(self) -> tuple[ComputationLine, ...]:
+        """Every computation, on both sides."""
+        return await self._store.transact(
+            lambda tx: tuple(_computation(tx, record) for record in reversed(tx.computations()))
+        )
+
+    async def ledger(self) -> LedgerView:
+        """What left the house, and the ledger's head."""
+        return await self._store.transact(_ledger)
+
+    async def accept_negotiation(self, negotiation: str) -> None:
+        """Conclude a negotiation that waits for a person."""
+        await _decided(lambda: self._negotiating.accept(negotiation))
+
+    async def reject_negotiation(self, negotiation: str, reason: str) -> None:
+        """Turn it down; the other side is told the reason."""
+        await _decided(lambda: self._negotiating.reject(negotiation, reason))
+
+    async def release_computation(self, computation: str) -> None:
+        """Let the outputs of a computation go to the other side."""
+        await _decided(lambda: self._computing.release(computation))
+
+    async def refuse_computation(self, computation: str, reason: str) -> None:
+        """Withhold them for good; the other side is told the reason."""
+        await _decided(lambda: self._computing.refuse(computation, reason))
+
+
+async def _decided(decision: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await decision()
+    except (RequestRefusedError, UnknownExchangeError) as refusal:
+        raise DecisionNotPossibleError(
+            {
+                "de": "Hier ist nichts mehr zu entscheiden. Bitte laden Sie die Seite neu.",
+                "en": "There is nothing left to decide here. Please load the page again.",
+            }
+        ) from refusal
+
+
+def _side(role: Party) -> Side:
+    return Side.PROVIDER if role is Party.PROVIDER else Side.CONSUMER
+
+
+def _title(tx: Transaction, dataset: str) -> LanguageMap:
+    own = tx.dataset(dataset)
+    if own is not None:
+        return own.dataset.title
+    remote = tx.remote_dataset(dataset)
+    return remote.view.title if remote is not None else {"de": dataset, "en": dataset}
+
+
+def _peer(tx: Transaction, did: str) -> Peer:
+    name = next((one.provider_name for one in tx.remote_datasets() if one.provider == did), None)
+    return Peer(did, name)
+
+
+def _policy(document: JsonObject) -> Policy | None:
+    with suppress(PolicyRefusedError):
+        return parse_policy(document)
+    return None
+
+
+def _terms(document: JsonObject) -> tuple[TermLine, ...]:
+    policy = _policy(document)
+    return term_lines(policy) if policy else ()
+
+
+def _negotiation(tx: Transaction, record: ContractNegotiation) -> NegotiationLine:
+    held: LanguageMap | None = None
+    if record.held is not None:
+        held = _HELD if record.state is NegotiationState.REQUESTED else {"de": record.held, "en": record.held}
+    return NegotiationLine(
+        id=record.pid,
+        role=_side(record.role),
+        peer=_peer(tx, record.peer),
+        dataset=record.dataset,
+        dataset_title=_title(tx, record.dataset),
+        state=record.state.value if record.state else NegotiationState.REQUESTED.value,
+        held_reason=held,
+        updated=record.updated,
+        terms=_terms(record.offer),
+    )
+
+
+def _agreement(tx: Transaction, record: ContractAgreement, now: datetime) -> AgreementLine:
+    negotiation = tx.negotiation(record.negotiation)
+    until = _until(record.document)
+    in_force = negotiation is not None and negotiation.is_in_force
+    proofs = proofs_of(record.statement) if record.statement else ()
+    return AgreementLine(
+        id=record.identifier,
+        role=_side(record.role),
+        peer=_peer(tx, record.consumer if record.role is Party.PROVIDER else record.provider),
+        dataset=record.dataset,
+        dataset_title=_title(tx, record.dataset),
+        concluded=record.agreed,
+        until=until,
+        signed_by=tuple(str(proof["verificationMethod"]).partition("#")[0] for proof in proofs),
+        in_force=in_force and (until is None or now <= until),
+        terms=_terms(record.document),
+    )
+
+
+def _until(document: JsonObject) -> datetime | None:
+    """The latest end that a permission states; None where one has no end."""
+    policy = _policy(document)
+    if policy is None or not policy.permissions:
+        return None
+    ends = [
+        min(
+            (
+                datetime.fromisoformat(constraint.right_operand[0])
+                for constraint in permission.constraints
+                if isinstance(constraint, Constraint)
+                and constraint.left_operand == ODRL + "dateTime"
+                and constraint.operator.value in {"lt", "lteq"}
+            ),
+            default=None,
+        )
+        for permission in policy.permissions
+    ]
+    dated = [end for end in ends if end is not None]
+    return max(dated) if len(dated) == len(ends) else None
+
+
+def _query(tx: Transaction, record: QueryRecord) -> QueryLine:
+    return QueryLine(
+        id=record.identifier,
+        role=_side(record.role),
+        peer=_peer(tx, record.peer),
+        dataset_title=_title(tx, record.dataset),
+        statement=record.statement,
+        at=record.created,
+        refusal=record.refusal,
+        rows_out=record.groups_out,
+        bytes_out=record.bytes_out,
+        suppressed_groups=record.suppressed_groups,
+    )
+
+
+def _computation(tx: Transaction, record: Computation) -> ComputationLine:
+    outputs = tuple(
+        OutputLine(
+            name=output.name,
+            kind=output.kind,
+            size=output.size,
+            digest=output.sha256,
+            checks=tuple(CheckLine(passed=True, sentence={"de": check, "en": check}) for check in output.checks),
+        )
+        for output in record.outputs
+    )
+    return ComputationLine(
+        id=record.identifier,
+        role=_side(record.role),
+        peer=_peer(tx, record.peer),
+        dataset=record.dataset,
+        dataset_title=_title(tx, record.dataset),
+        algorithm=record.algorithm_digest,
+        state=record.state.value,
+        held_reason=_OUTPUTS_HELD if record.held and record.state is ComputationState.REVIEWED else None,
+        updated=record.updated,
+        outputs=outputs,
+    )
+
+
+def _ledger(tx: Transaction) -> LedgerView:
+    entries = tx.ledger()
+    own = [record.dataset for record in tx.datasets()]
+    lines = tuple(
+        _ledger_line(dataset.identifier, dataset.title, [e for e in entries if e.dataset == dataset.identifier])
+        for dataset in own
+    )
+    return LedgerView(lines, _head(tx, entries))
+
+
+def _ledger_line(identifier: str, title: LanguageMap, entries: list[LedgerEntry]) -> LedgerLine:
+    return LedgerLine(
+        dataset=identifier,
+        dataset_title=title,
+        raw_rows_out=sum(entry.raw_rows_out for entry in entries),
+        raw_bytes_out=sum(entry.raw_bytes_out for entry in entries),
+        result_bytes_out=sum(entry.result_bytes_out for entry in entries),
+        releases=sum(entry.kind != "agreement" for entry in entries),
+    )
+
+
+def _head(tx: Transaction, entries: tuple[LedgerEntry, ...]) -> TreeHead | None:
+    """The tree head of the last receipt, as it was signed."""
+    receipt = next((tx.document(e.identifier) for e in reversed(entries) if e.kind != "agreement"), None)
+    if receipt is None:
+        return None
+    head = json.loads(receipt)["inclusion"]["treeHead"]
+    signed = datetime.fromisoformat(head["timestamp"]).astimezone(UTC)
+    return TreeHead(size=head["treeSize"], root=head["rootHash"], signed=signed)

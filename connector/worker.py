@@ -1,0 +1,79 @@
+"""What happens without being asked: deliver the outbox, run and follow computations.
+
+Nothing polls: the worker sleeps until a change wakes it or a message falls due.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from connector.ports import Changes
+from connector.services.commissioning import Commissioning
+from connector.services.computing import Computing
+from connector.services.delivering import Delivering
+
+_SAFETY_NET = timedelta(seconds=30)
+"""Longest sleep: an event can be lost only through a fault, and then this finds what is left."""
+_AFTER_FAILURE = 1.0
+
+log = logging.getLogger("allmende.worker")
+
+
+class Worker:
+    """Runs the loops of one connector.
+
+    Args:
+        delivering: Empties the outbox.
+        computing: Runs other participants' computations.
+        commissioning: Follows our own.
+        changes: Wakes the loops.
+    """
+
+    def __init__(
+        self,
+        *,
+        delivering: Delivering,
+        computing: Computing,
+        commissioning: Commissioning,
+        changes: Changes,
+    ) -> None:
+        self._delivering = delivering
+        self._computing = computing
+        self._commissioning = commissioning
+        self._changes = changes
+
+    async def run(self) -> None:
+        """Run until cancelled; a failure of one round is logged and does not end the loop."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._loop(self._delivering.deliver_due))
+                group.create_task(self._rounds(self._computing.run_waiting, group))
+                group.create_task(self._rounds(self._commissioning.follow_open, group))
+        finally:
+            await self._delivering.aclose()
+
+    async def _loop(self, step: Callable[[], Awaitable[timedelta | None]]) -> None:
+        while not self._changes.closed:
+            seen = self._changes.version
+            pause = _SAFETY_NET
+            try:
+                pause = min(await step() or _SAFETY_NET, _SAFETY_NET)
+            except Exception:
+                log.exception("delivering failed")
+                await asyncio.sleep(_AFTER_FAILURE)
+            await self._changes.wait_past(seen, pause)
+
+    async def _rounds(self, step: Callable[[], Awaitable[None]], group: asyncio.TaskGroup) -> None:
+        """Start a round at every change: a round that waits must not keep the next one from starting."""
+        while not self._changes.closed:
+            seen = self._changes.version
+            group.create_task(_guarded(step))
+            await self._changes.wait_past(seen, _SAFETY_NET)
+
+
+async def _guarded(step: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await step()
+    except Exception:
+        log.exception("a round failed")

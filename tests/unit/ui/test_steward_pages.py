@@ -1,0 +1,255 @@
+"""The steward's pages show what waits, take decisions once, and refuse forged ones."""
+
+import json
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from httpx import ASGITransport, AsyncClient, Response
+
+from tests.unit.ui.example_steward import (
+    EVIDENCE,
+    TOKEN,
+    FakeDecisions,
+    FakePages,
+    FakeSession,
+    steward_app,
+)
+
+LISTS = ["/", "/angebote", "/anfragen", "/vertraege", "/abfragen", "/rechnen", "/datenfluss"]
+PAGES = [*LISTS, "/anfragen/urn:uuid:n-1", "/anfragen/urn:uuid:n-2", "/rechnen/urn:uuid:c-1"]
+HTML = {"Accept": "text/html"}
+
+
+async def _get(path: str, headers: dict[str, str] | None = None, **ports: Any) -> Response:
+    transport = ASGITransport(app=steward_app(**ports))
+    async with AsyncClient(transport=transport, base_url="http://steward") as client:
+        return await client.get(path, headers=headers or HTML)
+
+
+async def _post(path: str, form: dict[str, str], **ports: Any) -> Response:
+    transport = ASGITransport(app=steward_app(**ports))
+    async with AsyncClient(transport=transport, base_url="http://steward") as client:
+        return await client.post(path, data=form, headers=HTML)
+
+
+class _Outline(HTMLParser):
+    """What a screen reader builds on: the tags and their attributes, in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_can_be_read_with_a_screen_reader(path: str, language: str) -> None:
+    answer = await _get(path, {"Accept": "text/html", "Accept-Language": language})
+    outline = _Outline(answer.text)
+
+    assert answer.status_code == 200
+    assert outline.all("html")[0]["lang"] == language
+    assert [len(outline.all(tag)) for tag in ("title", "h1", "main", "header", "footer")] == [1, 1, 1, 1, 1]
+    assert all(nav.get("aria-label") for nav in outline.all("nav"))
+    assert len(outline.all("table")) == len(outline.all("caption"))
+    assert all(cell.get("scope") for cell in outline.all("th"))
+    assert all("alt" in image for image in outline.all("img"))
+    levels = [int(tag[1]) for tag, _ in outline.found if tag in {"h1", "h2", "h3", "h4"}]
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_identifiers_on_a_page_are_unique_and_references_lead_somewhere(path: str) -> None:
+    found = _Outline((await _get(path)).text).found
+    identifiers = [attributes["id"] for _, attributes in found if "id" in attributes]
+    referred = [
+        name
+        for _, attributes in found
+        for key in ("aria-labelledby", "aria-describedby", "for")
+        for name in (attributes.get(key) or "").split()
+    ]
+
+    assert len(identifiers) == len(set(identifiers))
+    assert set(referred) <= set(identifiers)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_no_page_runs_or_loads_anything_foreign(path: str) -> None:
+    answer = await _get(path)
+    found = _Outline(answer.text).found
+
+    assert answer.headers["content-security-policy"] == (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    assert answer.headers["cache-control"] == "no-store"
+    loaded = [
+        attributes.get("src") or attributes.get("href") for tag, attributes in found if tag in {"link", "img"}
+    ]
+    assert all(address and address.startswith("/static/") for address in loaded)
+    assert not [tag for tag, attributes in found if tag in {"script", "style"} or "style" in attributes]
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_an_empty_page_says_what_comes_next(path: str) -> None:
+    answer = await _get(path, pages=FakePages(empty=True))
+
+    assert answer.status_code == 200
+    assert 'class="empty"' in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_gives_its_data_as_json(path: str) -> None:
+    answer = await _get(path, {"Accept": "application/json"})
+
+    assert answer.headers["content-type"] == "application/json"
+    json.loads(answer.text)
+
+
+async def test_the_json_of_the_ledger_holds_its_figures() -> None:
+    data = (await _get("/datenfluss", {"Accept": "application/json"}, pages=FakePages(raw_rows_out=3))).json()
+
+    assert data["lines"][0]["raw_rows_out"] == 3
+    assert data["lines"][0]["result_bytes_out"] == 1_250_000
+    assert data["head"] == {"size": 1_007, "root": "0f" * 32, "signed": "2026-11-21T13:05:00Z"}
+
+
+async def test_what_waits_stands_before_everything_else() -> None:
+    page = (await _get("/")).text
+
+    assert page.index("Der Zweck weicht vom Angebot ab.") < page.index("Auf einen Blick")
+    assert page.index("Der Vertrag verlangt Ihre Freigabe.") < page.index("Auf einen Blick")
+
+
+async def test_raw_data_that_left_are_an_alarm() -> None:
+    assert "Keine Rohdaten haben Ihr Haus verlassen" in (await _get("/datenfluss")).text
+    leaked = (await _get("/datenfluss", pages=FakePages(raw_rows_out=3))).text
+    assert "Keine Rohdaten" not in leaked
+    assert "Rohdaten haben Ihr Haus verlassen" in leaked
+
+
+async def test_a_chosen_language_is_kept() -> None:
+    answer = await _get("/?lang=en", {"Accept": "text/html", "Accept-Language": "de"})
+
+    assert '<html lang="en">' in answer.text
+    assert answer.cookies["allmende_language"] == "en"
+    kept = await _get("/", {"Accept": "text/html", "Cookie": "allmende_language=en", "Accept-Language": "de"})
+    assert '<html lang="en">' in kept.text
+
+
+async def test_the_evidence_is_downloaded_byte_for_byte() -> None:
+    answer = await _get("/vertraege/urn%3Auuid%3Aa-1/nachweis")
+
+    assert answer.content == EVIDENCE
+    assert "attachment" in answer.headers["content-disposition"]
+    assert (await _get("/vertraege/other/nachweis")).status_code == 404
+
+
+DECISIONS = [
+    ("/anfragen/urn:uuid:n-1/annehmen", {}, ("accept", "urn:uuid:n-1"), "/anfragen?done=accepted"),
+    (
+        "/anfragen/urn:uuid:n-1/ablehnen",
+        {"reason": " Anderer Zweck. "},
+        ("reject", "urn:uuid:n-1", "Anderer Zweck."),
+        "/anfragen?done=rejected",
+    ),
+    ("/rechnen/urn:uuid:c-1/freigeben", {}, ("release", "urn:uuid:c-1"), "/rechnen?done=released"),
+    (
+        "/rechnen/urn:uuid:c-1/verweigern",
+        {"reason": "Zu groß."},
+        ("refuse", "urn:uuid:c-1", "Zu groß."),
+        "/rechnen?done=refused",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "form", "decision", "next_page"), DECISIONS)
+async def test_a_decision_is_made_once_and_leads_to_the_list(
+    path: str, form: dict[str, str], decision: tuple[str, ...], next_page: str
+) -> None:
+    decisions = FakeDecisions()
+
+    answer = await _post(path, {"csrf": TOKEN, **form}, decisions=decisions)
+
+    assert decisions.made == [decision]
+    assert answer.status_code == 303
+    assert answer.headers["location"] == next_page
+    assert 'role="status"' in (await _get(next_page)).text
+
+
+@pytest.mark.parametrize("token", ["", "guess", TOKEN + "x"])
+@pytest.mark.parametrize(("path", "form"), [(path, form) for path, form, _, _ in DECISIONS])
+async def test_a_forged_form_decides_nothing(path: str, form: dict[str, str], token: str) -> None:
+    decisions = FakeDecisions()
+
+    answer = await _post(path, {"csrf": token, **form}, decisions=decisions)
+
+    assert (answer.status_code, decisions.made) == (403, [])
+
+
+async def test_without_a_session_no_form_is_accepted() -> None:
+    decisions = FakeDecisions()
+
+    answer = await _post(DECISIONS[0][0], {"csrf": ""}, decisions=decisions, session=FakeSession(""))
+
+    assert (answer.status_code, decisions.made) == (403, [])
+
+
+@pytest.mark.parametrize("path", [path for path, *_ in DECISIONS])
+async def test_a_decision_cannot_be_made_with_a_link(path: str) -> None:
+    decisions = FakeDecisions()
+
+    answer = await _get(f"{path}?csrf={TOKEN}&reason=x", decisions=decisions)
+
+    assert (answer.status_code, decisions.made) == (404, [])
+
+
+@pytest.mark.parametrize(("reason", "told"), [("  ", "Die Begründung fehlt"), ("x" * 1001, "1000 Zeichen")])
+async def test_a_refusal_needs_a_reason_of_sensible_length_and_keeps_the_input(
+    reason: str, told: str
+) -> None:
+    decisions = FakeDecisions()
+
+    answer = await _post(DECISIONS[1][0], {"csrf": TOKEN, "reason": reason}, decisions=decisions)
+
+    assert (answer.status_code, decisions.made) == (422, [])
+    assert told in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert reason.strip() in answer.text
+
+
+async def test_a_decision_that_comes_too_late_says_so() -> None:
+    late = {"de": "Der Partner hat zurückgezogen.", "en": "The partner has withdrawn."}
+
+    answer = await _post(DECISIONS[0][0], {"csrf": TOKEN}, decisions=FakeDecisions(late))
+
+    assert answer.status_code == 409
+    assert "Der Partner hat zurückgezogen." in answer.text
+
+
+@pytest.mark.parametrize("path", ["/anfragen/urn:uuid:n-9", "/rechnen/../../etc", "/anfragen/%3Cscript%3E"])
+async def test_an_unknown_entry_is_not_found(path: str) -> None:
+    answer = await _get(path)
+
+    assert answer.status_code == 404
+    assert "<script" not in answer.text
+
+
+async def test_a_negotiation_that_waits_for_nobody_offers_no_decision() -> None:
+    assert "<form" in (await _get("/anfragen/urn:uuid:n-1")).text
+    assert "<form" not in (await _get("/anfragen/urn:uuid:n-2")).text
+
+
+@pytest.mark.parametrize("name", ["allmende.css", "mark.svg"])
+async def test_static_files_are_served_from_a_fixed_list(name: str) -> None:
+    assert (await _get(f"/static/{name}")).status_code == 200
+    assert (await _get("/static/..%2Froutes.py")).status_code == 404
+    assert (await _get("/static/routes.py")).status_code == 404
