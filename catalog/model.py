@@ -4,6 +4,7 @@ Source:
     DCAT 3 (https://www.w3.org/TR/vocab-dcat-3/), DSP 2025-1 catalog.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -57,7 +58,7 @@ class Offer:
     """
 
     policy: Policy
-    document: dict[str, object]
+    document: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

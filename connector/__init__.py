@@ -1,0 +1,1 @@
+"""The connector: the imperative shell around the pure core."""

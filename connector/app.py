@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from connector.adapters.did_identity import DidIdentity
 from connector.adapters.duckdb_queries import DuckdbQueries
 from connector.adapters.egress import EgressClient
 from connector.adapters.http_peers import HttpPeers
+from connector.adapters.management_token import read_management_token
 from connector.adapters.no_sandbox import NoCompute, NoQueries
 from connector.adapters.own_credentials import OwnCredentials, load_credentials
 from connector.adapters.sandbox_compute import SandboxCompute
@@ -57,14 +57,8 @@ from connector.ui.static_files import static_router
 from connector.ui.steward import StoreSteward
 from connector.worker import Worker
 
-KEYS = "keys"
-TOKEN_FILE = "management.token"  # noqa: S105 - the file's name, not the token
 _MOST_PUBLIC_BYTES = 4_000_000
 _MOST_MANAGEMENT_BYTES = 16_000_000
-
-
-class StartError(Exception):
-    """The connector cannot start; the sentence names the cause and the remedy."""
 
 
 class CurrentCatalog:
@@ -163,12 +157,12 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
     Raises:
         StoreUnavailableError: The database cannot be opened.
         KeyFileError: The keys cannot be used.
-        StartError: The data directory was not initialised.
+        ManagementTokenError: The data directory was not initialised.
     """
     clock, identifiers, changes = SystemClock(), RandomIdentifiers(), AsyncioChanges()
     address = settings.public_url + DSP_PREFIX
-    token = _management_token(settings.data_dir)
-    credentials = load_credentials(settings.data_dir / KEYS, did=did_of(settings.public_url), base_url=address)
+    token = read_management_token(settings.data_dir)
+    credentials = load_credentials(settings.data_dir, did=did_of(settings.public_url), base_url=address)
     store = SqlStore(settings.store_url, leaf_hash)
     egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http)
     identity = DidIdentity(
@@ -326,25 +320,6 @@ def _engines(
         reason = str(missing)
         return NoQueries(reason), NoCompute(reason), (f"Queries and computations are refused: {reason}",)
     return DuckdbQueries(sandbox), SandboxCompute(sandbox, data_dir / "jobs"), ()
-
-
-def create_management_token(data_dir: Path) -> None:
-    """Make the token that opens the management listener, readable by its owner only."""
-    path = data_dir / TOKEN_FILE
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(secrets.token_urlsafe(32))
-
-
-def _management_token(data_dir: Path) -> str:
-    try:
-        token = (data_dir / TOKEN_FILE).read_text().strip()
-    except OSError as problem:
-        raise StartError(
-            f"{data_dir / TOKEN_FILE} cannot be read: {problem.strerror}. Run `allmende init` first."
-        ) from problem
-    if not token:
-        raise StartError(f"{data_dir / TOKEN_FILE} is empty. Delete it, and run `allmende init` again.")
-    return token
 
 
 class _Server(uvicorn.Server):

@@ -20,13 +20,14 @@ import uvloop
 from rich.console import Console
 
 from connector.adapters.key_files import KeyFileError
+from connector.adapters.management_token import ManagementTokenError
 from connector.adapters.sql_store import StoreUnavailableError
-from connector.app import Connector, StartError
+from connector.app import Connector
 from connector.demo.running import DemonstrationError, DemonstrationOptions, demonstrate
 from connector.evidence.errors import EvidenceError
 from connector.evidence.verification import verify_file
 from connector.initialising import initialise
-from connector.serving import serve
+from connector.serving import StartError, serve
 from connector.settings import ConfigurationError, read_settings
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
@@ -51,7 +52,13 @@ def _sentences() -> Iterator[None]:
     """Turn expected problems into one sentence and an exit code."""
     try:
         yield
-    except (ConfigurationError, StartError, KeyFileError, StoreUnavailableError) as problem:
+    except (
+        ConfigurationError,
+        StartError,
+        KeyFileError,
+        ManagementTokenError,
+        StoreUnavailableError,
+    ) as problem:
         _fail(str(problem))
 
 
@@ -90,7 +97,9 @@ def _local_port(public_url: str) -> int:
 
 @app.command("serve")
 def serve_command(
-    config: Annotated[Path, typer.Option(help="The participant's configuration file.")] = Path("allmende.toml"),
+    config: Annotated[Path, typer.Option(help="The participant's configuration file.")] = Path(
+        "allmende.toml"
+    ),
     *,
     until_stdin_closes: Annotated[
         bool, typer.Option(help="Also stop when standard input closes: whoever started us has gone.")
@@ -126,7 +135,9 @@ def demo(
     ] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
-    keep_serving: Annotated[bool, typer.Option("--serve", help="Leave the three connectors running.")] = False,
+    keep_serving: Annotated[
+        bool, typer.Option("--serve", help="Leave the three connectors running.")
+    ] = False,
 ) -> None:
     """Show the whole way with three companies on this machine, on real data."""
     options = DemonstrationOptions(directory, as_json=as_json, keep_serving=keep_serving)

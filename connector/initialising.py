@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from connector.adapters.key_files import KeyFileError
+from connector.adapters.management_token import ManagementTokenError, create_management_token
 from connector.adapters.own_credentials import create_keys
-from connector.app import KEYS, create_management_token
 from connector.evidence.did import did_of
 from connector.evidence.errors import DidError
 from connector.settings import ConfigurationError
@@ -58,7 +58,7 @@ def initialise(
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if configuration.exists():
             raise ConfigurationError(f"{configuration} exists already; nothing was changed.")
-        create_keys(directory / KEYS)
+        create_keys(directory)
         create_management_token(directory)
         configuration.write_text(
             _TEMPLATE.format(
@@ -71,7 +71,7 @@ def initialise(
                 management_port=management[1],
             )
         )
-    except (DidError, KeyFileError) as problem:
+    except (DidError, KeyFileError, ManagementTokenError) as problem:
         raise ConfigurationError(str(problem)) from problem
     except OSError as problem:
         raise ConfigurationError(f"{directory} cannot be used: {problem.strerror}.") from problem

@@ -10,8 +10,12 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp
 
-from connector.app import Connector, StartError, build_connector, listener
+from connector.app import Connector, build_connector, listener
 from connector.settings import Listener, Settings
+
+
+class StartError(Exception):
+    """The connector cannot start; the sentence names the cause and the remedy."""
 
 
 async def serve(
@@ -26,7 +30,10 @@ async def serve(
             connector does not outlive the program that started it.
 
     Raises:
-        StartError: A port is taken, or the data directory was not initialised.
+        StartError: A port is taken.
+        ManagementTokenError: The data directory was not initialised.
+        KeyFileError: The keys cannot be used.
+        StoreUnavailableError: The database cannot be opened.
     """
     sockets = [_bound(settings.public, "public"), _bound(settings.management, "management")]
     stop = asyncio.Event()

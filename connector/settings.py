@@ -11,7 +11,12 @@ from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 ENVIRONMENT_PREFIX = "ALLMENDE_"
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -118,7 +123,9 @@ def _refuse_unknown_environment() -> None:
     known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(ENVIRONMENT_PREFIX) and name.partition("__")[0] not in known | _OTHER_VARIABLES:
-            raise ConfigurationError(f"The environment variable {name} is not a setting; see docs/configuration.md.")
+            raise ConfigurationError(
+                f"The environment variable {name} is not a setting; see docs/configuration.md."
+            )
 
 
 _OTHER_VARIABLES = frozenset({"ALLMENDE_SPEC_DIR"})

@@ -1,7 +1,7 @@
 """What a permission leaves of a dataset: restrictions as data, never as SQL."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from policies.left_operands import (
@@ -16,6 +16,7 @@ from policies.left_operands import (
     OUTPUT_REVIEW,
 )
 from policies.model import AnyConstraint, Connective, Constraint, Operator, Permission
+from schemas.strict_json import JsonValue
 
 DEFAULT_MINIMUM_ROWS: Final = 10
 """Fewest rows of a released group where the permission states no number."""
@@ -168,3 +169,16 @@ def _common(permission: Permission, left_operand: str) -> tuple[str, ...] | None
 
 def _columns(permission: Permission) -> tuple[str, ...] | None:
     return _common(permission, ALLOWED_COLUMN)
+
+
+def as_data(restrictions: QueryRestrictions | ComputationRestrictions) -> dict[str, JsonValue]:
+    """Restrictions as plain JSON values, for receipts; sets in order."""
+    values = asdict(restrictions)
+    return {
+        name: sorted(value)
+        if isinstance(value, frozenset)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in values.items()
+    }

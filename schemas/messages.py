@@ -138,6 +138,11 @@ class _Refusal(_Exchange):
     code: str | None = None
     reason: Reasons | None = None
 
+    @property
+    def words(self) -> str:
+        """The stated reasons in one line, or the code where no reason is given."""
+        return "; ".join(map(str, self.reason or ())) or self.code or "no reason given"
+
 
 class EndpointProperty(TypedObject):
     """One property of a data address."""

@@ -1,4 +1,4 @@
-"""What stands in for the engines where this machine has no sandbox: everything is refused, with the reason."""
+"""What stands in for the engines where there is no sandbox: everything is refused, with the reason."""
 
 from pathlib import Path
 

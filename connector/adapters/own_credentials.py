@@ -11,6 +11,7 @@ from connector.evidence.did import CONTRACTS, DidDocument, build_did_document, p
 from connector.evidence.proofs import add_proof, sign
 from schemas.strict_json import JsonObject
 
+KEY_DIRECTORY = "keys"
 CONTRACTS_KEY = "contracts.pem"
 TOKENS_KEY = "tokens.pem"
 
@@ -36,29 +37,34 @@ class OwnCredentials:
 def create_keys(directory: Path) -> None:
     """Make a participant's keys.
 
+    Args:
+        directory: The participant's directory.
+
     Raises:
         KeyFileError: There are keys already.
     """
+    keys = directory / KEY_DIRECTORY
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
-        raise KeyFileError(f"The key directory {directory} cannot be made: {problem.strerror}.") from problem
+        raise KeyFileError(f"The key directory {keys} cannot be made: {problem.strerror}.") from problem
     for name in (CONTRACTS_KEY, TOKENS_KEY):
-        create_key(directory / name)
+        create_key(keys / name)
 
 
 def load_credentials(directory: Path, *, did: str, base_url: str) -> OwnCredentials:
     """Read a participant's keys, and make its DID document.
 
     Args:
-        directory: Where the keys lie.
+        directory: The participant's directory.
         did: The participant's DID.
         base_url: DSP base address.
 
     Raises:
         KeyFileError: A key is missing or unusable.
     """
-    contracts, tokens = load_key(directory / CONTRACTS_KEY), load_key(directory / TOKENS_KEY)
+    keys = directory / KEY_DIRECTORY
+    contracts, tokens = load_key(keys / CONTRACTS_KEY), load_key(keys / TOKENS_KEY)
     content = build_did_document(
         did=did,
         contracts_key=contracts.public_key(),

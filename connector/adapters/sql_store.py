@@ -17,7 +17,19 @@ from typing import Any, Generic, TypeVar
 from alembic import command
 from alembic.config import Config
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, LargeBinary, Select, Table, delete, event, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    LargeBinary,
+    Select,
+    Table,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Column, Field, SQLModel, create_engine
 
@@ -203,7 +215,9 @@ class _Records(Generic[R]):
 
     def all(self) -> tuple[R, ...]:
         statement = select(self._table.c.record).order_by(self._table.c.created)
-        return tuple(self._adapter.validate_json(text) for text in self._connection.execute(statement).scalars())
+        return tuple(
+            self._adapter.validate_json(text) for text in self._connection.execute(statement).scalars()
+        )
 
     def save(self, record: R, **values: object) -> None:
         values["record"] = self._adapter.dump_json(record).decode()
@@ -390,7 +404,7 @@ class SqlTransaction:
     def uses(self, agreement_id: str) -> Mapping[str, int]:
         table = _table(UseRow)
         statement = select(table.c.rule, table.c.used).where(table.c.agreement_id == agreement_id)
-        return {rule: used for rule, used in self._connection.execute(statement)}
+        return {row.rule: row.used for row in self._connection.execute(statement)}
 
     def reserve(self, agreement_id: str, rule: str, limit: int | None) -> bool:
         table = _table(UseRow)

@@ -1,0 +1,1 @@
+"""The demonstration: three companies on one machine, over real HTTP."""

@@ -180,7 +180,9 @@ class Participant:
         for _ in range(_MOST_RESTARTS):
             assert self._process is not None  # noqa: S101 - started before
             code = await self._process.wait()
-            self._notify(f"{self.name} has died ({_cause(code)}); starting it again: it resumes from its database.")
+            self._notify(
+                f"{self.name} has died ({_cause(code)}); starting it again: it resumes from its database."
+            )
             await self._start()
 
     async def _stop(self) -> None:

@@ -62,7 +62,8 @@ class Report:
 
     def agreement(self, agreed: Agreed) -> None:
         """A contract, and who signed it."""
-        self._line(f"{agreed.provider}: contract in {agreed.milliseconds:.0f} ms, signed by {' and '.join(agreed.signers)}")
+        signers = " and ".join(agreed.signers)
+        self._line(f"{agreed.provider}: contract in {agreed.milliseconds:.0f} ms, signed by {signers}")
         self._line(f"  {agreed.file}")
 
     def refusals(self, refusals: dict[str, str]) -> None:
@@ -98,7 +99,9 @@ class Report:
             f"Forecast error (mean absolute error / mean load) at {'Lastwerk KI'}: "
             f"own model {forecast['own_mae']:.2f}, joint model {forecast['joint_mae']:.2f}"
         )
-        self._line("One series only; the joint model wins on 5 of the 10 series in examples/energy/data/SOURCE.md.")
+        self._line(
+            "One series only; the joint model wins on 5 of the 10 series in examples/energy/data/SOURCE.md."
+        )
 
     def books(self, lines: Sequence[dict[str, Any]], files: Sequence[Path]) -> None:
         """What left the house, and how anybody can check it."""

@@ -125,7 +125,9 @@ async def _show(
         report.computations(computed, forecast)
     with report.step("The books", 7):
         lines = await steps.books(companies)
-        report.books(lines, [*(one.file for one in agreements), *receipts, *(one.receipt for one in computed)])
+        report.books(
+            lines, [*(one.file for one in agreements), *receipts, *(one.receipt for one in computed)]
+        )
     return {
         "agreements": [
             {
@@ -166,5 +168,3 @@ async def _show(
         },
         "urls": {one.name: one.facts for one in [*(company.participant for company in companies), consumer]},
     }
-
-

@@ -1,4 +1,4 @@
-"""The steps of the demonstration. Each does its work over the participants' own APIs and returns its evidence."""
+"""The steps of the demonstration, each over the participants' own APIs, each with its evidence."""
 
 import asyncio
 import json
@@ -110,7 +110,9 @@ async def refused_purpose(consumer: Participant, company: Company) -> str:
 
 async def _negotiation(consumer: Participant, dataset: str, purpose: str) -> dict[str, Any]:
     answer = await consumer.call("POST", "/api/negotiations", {"dataset": dataset, "purpose": purpose})
-    outcome: dict[str, Any] = await consumer.call("GET", f"/api/negotiations/{segment(answer['pid'])}?wait=30")
+    outcome: dict[str, Any] = await consumer.call(
+        "GET", f"/api/negotiations/{segment(answer['pid'])}?wait=30"
+    )
     return outcome
 
 
@@ -146,7 +148,8 @@ async def _computation(consumer: Participant, company: Company, evidence: Path) 
     if shown["state"] != "RELEASED":
         raise DemonstrationError(f"{company.participant.name} released nothing: {shown['reason']}")
     contents = {
-        output["name"]: await consumer.content(f"{address}/outputs/{output['name']}") for output in shown["outputs"]
+        output["name"]: await consumer.content(f"{address}/outputs/{output['name']}")
+        for output in shown["outputs"]
     }
     receipt = evidence / f"receipt-{company.offer_name}-computation.json"
     receipt.write_bytes(await consumer.content(f"/api/receipts/{segment(shown['receipt'])}"))

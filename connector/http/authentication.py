@@ -88,7 +88,9 @@ class ManagementGuard:
     def _log_in(self, request: Request, offered: str) -> Response:
         answer = RedirectResponse(request.url.path, 303)
         if _equal(offered, self._token):
-            answer.set_cookie(SESSION_COOKIE, self._session, httponly=True, samesite="strict", max_age=12 * 3600)
+            answer.set_cookie(
+                SESSION_COOKIE, self._session, httponly=True, samesite="strict", max_age=12 * 3600
+            )
         return answer
 
     def _has_bearer(self, request: Request) -> bool:

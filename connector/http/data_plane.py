@@ -135,7 +135,7 @@ def _receipt(tx: Transaction, digest: str, identifier: str) -> bytes:
 def computation_body(record: Computation) -> JsonObject:
     """A computation as its consumer sees it: outputs only once they are released."""
     released = record.state is ComputationState.RELEASED
-    reason = dict(record.reason) if record.reason else None
+    reason: JsonObject | None = {**record.reason} if record.reason else None
     return {
         "identifier": record.identifier,
         "state": record.state.value,

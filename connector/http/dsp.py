@@ -128,7 +128,7 @@ def _add_negotiations(router: APIRouter, services: DspServices) -> None:
         )
 
 
-_NEGOTIATION_MESSAGES: Final = {
+_NEGOTIATION_MESSAGES: Final[dict[str, type[dsp.Message]]] = {
     "request": dsp.ContractRequestMessage,
     "offers": dsp.ContractOfferMessage,
     "agreement": dsp.ContractAgreementMessage,
@@ -136,7 +136,7 @@ _NEGOTIATION_MESSAGES: Final = {
     "events": dsp.ContractNegotiationEventMessage,
     "termination": dsp.ContractNegotiationTerminationMessage,
 }
-_TRANSFER_MESSAGES: Final = {
+_TRANSFER_MESSAGES: Final[dict[str, type[dsp.Message]]] = {
     "start": dsp.TransferStartMessage,
     "suspension": dsp.TransferSuspensionMessage,
     "completion": dsp.TransferCompletionMessage,
@@ -202,7 +202,10 @@ async def _arrived(services: DspServices, request: Request) -> _Arrived:
     """Who sent a message, and what it says; the sender is asked first."""
     participant = await services.identity.verify(request.headers.get("authorization"))
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    _require(content_type in {JSON, "application/ld+json"}, f"The body must be {JSON}, not {content_type or 'unnamed'}.")
+    _require(
+        content_type in {JSON, "application/ld+json"},
+        f"The body must be {JSON}, not {content_type or 'unnamed'}.",
+    )
     body = await request.body()
     document = loads(body)
     if not isinstance(document, dict):
@@ -223,7 +226,11 @@ def _require_pid(document: JsonObject, pid: str) -> None:
 
 
 def _sent(answer: StoredAnswer) -> Response:
-    return Response(status_code=answer.status) if answer.body is None else JSONResponse(answer.body, answer.status)
+    return (
+        Response(status_code=answer.status)
+        if answer.body is None
+        else JSONResponse(answer.body, answer.status)
+    )
 
 
 async def _guarded(

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.ipc
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_jsonable_python
 
 from catalog.model import Column
@@ -31,8 +31,17 @@ from schemas.strict_json import JsonObject
 
 PREFIX: Final = "/api"
 _LONGEST_WAIT: Final = 60
-_Language = Literal["de", "en"]
-_Texts = Annotated[Mapping[_Language, str], Field(min_length=2, description="German (de) and English (en).")]
+
+
+def _both_languages(texts: Mapping[str, str]) -> Mapping[str, str]:
+    if set(texts) != {"de", "en"} or not all(texts.values()):
+        raise ValueError("must have one text in German (de) and one in English (en)")
+    return texts
+
+
+_Texts = Annotated[
+    Mapping[str, str], AfterValidator(_both_languages), Field(description="German (de) and English (en).")
+]
 T = TypeVar("T")
 
 
@@ -161,7 +170,13 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
             for use in classify(dataset.offer.policy)
         ]
         return JSONResponse(
-            {"identifier": dataset.identifier, "rows": dataset.rows, "digest": dataset.digest, "terms": terms}, 201
+            {
+                "identifier": dataset.identifier,
+                "rows": dataset.rows,
+                "digest": dataset.digest,
+                "terms": terms,
+            },
+            201,
         )
 
     @router.get("/datasets")
@@ -209,12 +224,12 @@ def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/negotiations", status_code=202)
     async def request(body: NegotiationBody) -> JSONResponse:
         remote = await services.store.transact(lambda tx: _remote(tx, body.dataset))
-        offer = dict(body.offer) if body.offer is not None else dict(remote.view.offers[0])
+        offer = body.offer if body.offer is not None else remote.view.offers[0]
         pid = await services.negotiating.request(
             provider=remote.provider,
             address=remote.address,
             dataset=body.dataset,
-            offer=offer,
+            offer=cast("JsonObject", dict(offer)),
             purpose=body.purpose,
         )
         return JSONResponse({"pid": pid}, 202)
@@ -356,7 +371,9 @@ def _computation_is_settled(record: Computation) -> bool:
 def _remote(tx: Transaction, dataset: str) -> RemoteDataset:
     remote = tx.remote_dataset(dataset)
     if remote is None:
-        raise RequestRefusedError("This dataset is in no catalog that was read; read the provider's catalog first.")
+        raise RequestRefusedError(
+            "This dataset is in no catalog that was read; read the provider's catalog first."
+        )
     if not remote.view.offers:
         raise RequestRefusedError("The provider makes no offer for this dataset.")
     return remote
@@ -442,5 +459,3 @@ def _stream(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
-
-

@@ -18,10 +18,20 @@ from starlette.responses import Response
 from catalog.errors import CatalogError
 from connector.evidence.errors import EvidenceError
 from connector.http.authentication import NotAuthenticatedError
-from connector.ports import IdentityRefusedError, IdentityUnavailableError, PeerRefusedError, PeerUnreachableError
+from connector.ports import (
+    IdentityRefusedError,
+    IdentityUnavailableError,
+    PeerRefusedError,
+    PeerUnreachableError,
+)
 from connector.protocol.exchange import RemoteProtocolError
 from connector.protocol.jobs import JobRefusedError
-from connector.queries.errors import DataUnreadableError, QueryFailedError, QueryRefusedError, QueryTimeoutError
+from connector.queries.errors import (
+    DataUnreadableError,
+    QueryFailedError,
+    QueryRefusedError,
+    QueryTimeoutError,
+)
 from connector.services.accessing import AccessDeniedError, UseRefusedError
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from policies.errors import PolicyRefusedError
@@ -83,14 +93,23 @@ def sentence_of(error: Exception) -> str:
     status = status_of(error)
     if status == 404:  # noqa: PLR2004 - not found
         return _NOTHING_THERE
-    return str(error) if any(isinstance(error, kind) for kind, _ in _STATUS) else "Something failed here; try again."
+    return (
+        str(error)
+        if any(isinstance(error, kind) for kind, _ in _STATUS)
+        else "Something failed here; try again."
+    )
 
 
 def problem(error: Exception) -> JSONResponse:
     """An error as problem details."""
     status = status_of(error)
     reason: LanguageMap | None = getattr(error, "reason", None)
-    body: JsonObject = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": sentence_of(error)}
+    body: JsonObject = {
+        "type": "about:blank",
+        "title": _TITLES[status],
+        "status": status,
+        "detail": sentence_of(error),
+    }
     if isinstance(reason, Mapping):
         body["reason"] = dict(reason)
     return JSONResponse(body, status, media_type=PROBLEM_JSON)

@@ -14,7 +14,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pyarrow.ipc
 
-from connector.evidence.documents import read_file
+from connector.evidence.documents import mappings, text
 from connector.evidence.errors import EvidenceError
 from connector.evidence.verification import verify_file
 from connector.ports import (
@@ -138,14 +138,20 @@ class AskingQueries:
     async def _ask_site(
         self, site: _Site, statement: str, purpose: str | None
     ) -> tuple[SiteAnswer, pa.Table | None]:
+        table: pa.Table | None = None
         try:
             table, size, receipt = await self._fetch(site, statement, purpose)
-        except PeerUnreachableError as failure:
-            answer, table = _none(site, "unreachable", str(failure)), None
-        except (RequestRefusedError, UnknownExchangeError, PeerRefusedError, EvidenceError, QueryError) as refusal:
-            answer, table = _none(site, "refused", str(refusal)), None
-        else:
             answer = _released(site, table, size, receipt)
+        except PeerUnreachableError as failure:
+            answer = _none(site, "unreachable", str(failure))
+        except (
+            RequestRefusedError,
+            UnknownExchangeError,
+            PeerRefusedError,
+            EvidenceError,
+            QueryError,
+        ) as refusal:
+            answer = _none(site, "refused", str(refusal))
         await self._note(site, statement, purpose, answer)
         return answer, table
 
@@ -211,11 +217,12 @@ def require_receipt(data: bytes, agreement: ContractAgreement, contents: dict[st
     Raises:
         EvidenceError: The receipt is forged, or is about something else.
     """
-    verify_file(data, pinned={agreement.provider: agreement.documents[agreement.provider]})
-    receipt = read_file(data)["signedReceipt"]
-    if not isinstance(receipt, dict) or receipt["agreement"]["id"] != agreement.identifier:
+    pinned = {agreement.provider: agreement.documents[agreement.provider]}
+    verification = verify_file(data, pinned=pinned)
+    if verification.kind != "receipt" or verification.agreement_id != agreement.identifier:
         raise EvidenceError("The receipt is about another agreement.")
-    stated = {output["name"]: output["sha256"] for output in receipt["outputs"]}
+    outputs = mappings(verification.statement, "outputs")
+    stated = {text(output, "name"): text(output, "sha256") for output in outputs}
     arrived = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     if stated != arrived:
         raise EvidenceError("The receipt is about another result than the one that arrived.")

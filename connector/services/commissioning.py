@@ -150,7 +150,9 @@ class Commissioning:
         open_ones = [
             record.identifier
             for record in records
-            if record.role is Party.CONSUMER and record.state not in _FINAL and record.identifier not in self._followed
+            if record.role is Party.CONSUMER
+            and record.state not in _FINAL
+            and record.identifier not in self._followed
         ]
         await asyncio.gather(*(self._follow(identifier) for identifier in open_ones))
 
@@ -193,10 +195,15 @@ class Commissioning:
             await self._store.transact(lambda tx: tx.save_computation(current))
         return False
 
-    async def _collect(self, record: Computation, endpoint: OpenedEndpoint, base: str, shown: JsonObject) -> None:
+    async def _collect(
+        self, record: Computation, endpoint: OpenedEndpoint, base: str, shown: JsonObject
+    ) -> None:
         """Fetch outputs and receipt; without a valid receipt nothing is kept."""
         outputs = tuple(_output(entry) for entry in cast("list[JsonObject]", shown["outputs"]))
-        contents = {output.name: await self._fetch(f"{base}/outputs/{quote(output.name)}", endpoint) for output in outputs}
+        contents = {
+            output.name: await self._fetch(f"{base}/outputs/{quote(output.name)}", endpoint)
+            for output in outputs
+        }
         receipt = str(shown["receipt"])
         data = await self._fetch(f"{endpoint.url}/receipts/{quote(receipt, safe=':')}", endpoint)
         agreement = await self._store.transact(lambda tx: tx.agreement(record.agreement_id))
@@ -232,7 +239,9 @@ class Commissioning:
     async def _fetch(self, url: str, endpoint: OpenedEndpoint) -> bytes:
         answer = await self._send("GET", url, endpoint, None)
         if answer.status != _OK:
-            raise RequestRefusedError(f"The provider did not hand over {url.rsplit('/', 1)[1]}: {reason_in(answer)}.")
+            raise RequestRefusedError(
+                f"The provider did not hand over {url.rsplit('/', 1)[1]}: {reason_in(answer)}."
+            )
         return answer.body
 
     async def _call(

@@ -1,5 +1,4 @@
-"""Computing, the provider's half: an algorithm that an agreement permits runs in the sandbox, and only
-checked outputs leave.
+"""Computing, the provider's half: permitted algorithms run in the sandbox, only checked outputs leave.
 
 Source:
     docs/adr/0005-computations.md
@@ -8,7 +7,7 @@ Source:
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -25,8 +24,14 @@ from connector.ports import (
     Store,
     Transaction,
 )
-from connector.protocol.computation import COMPUTATION, Computation, ComputationEvent, ComputationState, Output
-from connector.protocol.jobs import ComputationOutcome, Job, JobRefusedError, algorithm_digest, check_job
+from connector.protocol.computation import (
+    COMPUTATION,
+    Computation,
+    ComputationEvent,
+    ComputationState,
+    Output,
+)
+from connector.protocol.jobs import ComputationOutcome, Job, algorithm_digest, check_job
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
 from connector.queries.errors import DataUnreadableError
@@ -44,7 +49,7 @@ from connector.services.releasing import record_release
 from policies.evaluation import Where
 from policies.model import LanguageMap
 from policies.outputs import CheckedOutputs, OutputRefusedError, check_outputs
-from policies.restrictions import ComputationRestrictions, computation_restrictions
+from policies.restrictions import ComputationRestrictions, as_data, computation_restrictions
 from schemas.strict_json import JsonObject
 from schemas.vocabulary import POLICY
 
@@ -184,11 +189,8 @@ class Computing:
         record = tx.computation(identifier)
         if record is None:
             raise UnknownExchangeError(identifier)
-        transfer = tx.transfer(record.transfer_pid)
         try:
-            if transfer is None:
-                raise AccessDeniedError("The transfer process no longer exists.")
-            access = access_of(tx, transfer)
+            access = _access(tx, record)
         except AccessDeniedError as denial:
             ended = self._end(record, {"de": "Der Zugang besteht nicht mehr.", "en": str(denial)}, now)
             tx.save_computation(ended)
@@ -254,7 +256,9 @@ class Computing:
             if restrictions.review == "auto":
                 self._release(tx, reviewed)
             else:
-                tx.save_computation(replace(reviewed, held="The agreement asks for a person to release outputs."))
+                tx.save_computation(
+                    replace(reviewed, held="The agreement asks for a person to release outputs.")
+                )
 
         await self._store.transact(work)
 
@@ -335,9 +339,7 @@ class Computing:
         return _moved(record, ComputationEvent.APPROVAL, now)
 
     def _restrictions(self, access: Access, record: Computation) -> ComputationRestrictions:
-        permission = next(
-            rule for rule in access.policy.permissions if rule.identifier == record.reservation
-        )
+        permission = next(rule for rule in access.policy.permissions if rule.identifier == record.reservation)
         return computation_restrictions(permission)
 
     def _release(self, tx: Transaction, record: Computation) -> None:
@@ -347,11 +349,8 @@ class Computing:
             RequestRefusedError: It no longer does.
         """
         now = self._clock.now()
-        transfer = tx.transfer(record.transfer_pid)
         try:
-            if transfer is None:
-                raise AccessDeniedError("The transfer process no longer exists.")
-            access = access_of(tx, transfer)
+            access = _access(tx, record)
             permitted(
                 access,
                 action=COMPUTE_ACTION,
@@ -386,7 +385,7 @@ class Computing:
             kind="computation",
             purpose=record.purpose or "",
             request_digest=record.algorithm_digest,
-            rules_applied={"rule": record.reservation, **_listed(restrictions)},
+            rules_applied={"rule": record.reservation, **as_data(restrictions)},
             started=record.started or record.created,
             ended=now,
             uses_before=after - 1,
@@ -451,6 +450,13 @@ def _same(known: Computation, access: Access) -> Computation:
     return known
 
 
+def _access(tx: Transaction, record: Computation) -> Access:
+    transfer = tx.transfer(record.transfer_pid)
+    if transfer is None:
+        raise AccessDeniedError("The transfer process no longer exists.")
+    return access_of(tx, transfer)
+
+
 def _visible(tx: Transaction, token: str, identifier: str) -> Computation:
     access = open_access(tx, token, TransferFormat.COMPUTE)
     record = tx.computation(identifier)
@@ -500,8 +506,3 @@ def _failure(outcome: ComputationOutcome) -> LanguageMap | None:
             "en": "The algorithm ended with an error.",
         }
     return None
-
-
-def _listed(restrictions: ComputationRestrictions) -> dict[str, object]:
-    values = asdict(restrictions)
-    return {name: sorted(value) if isinstance(value, frozenset | tuple) else value for name, value in values.items()}

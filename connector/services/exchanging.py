@@ -10,7 +10,12 @@ from typing import TypeVar
 from connector.ports import OutboundMessage, StoredAnswer, Transaction
 from connector.protocol.exchange import Exchange, RemoteProtocolError, propose
 from connector.protocol.machine import Machine
-from connector.protocol.negotiation import NEGOTIATION, ContractNegotiation, NegotiationMessage, NegotiationState
+from connector.protocol.negotiation import (
+    NEGOTIATION,
+    ContractNegotiation,
+    NegotiationMessage,
+    NegotiationState,
+)
 from connector.protocol.transfer import TRANSFER, TransferMessage, TransferProcess, TransferState
 from schemas.strict_json import JsonObject
 

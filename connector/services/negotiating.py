@@ -6,7 +6,7 @@ Source:
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import assert_never, cast
 
 from connector.evidence.agreements import Party as SigningParty
 from connector.evidence.agreements import agreement_file, agreement_statement, require_same_agreement
@@ -295,7 +295,9 @@ class Negotiating:
         now: datetime,
     ) -> ContractNegotiation:
         if tx.negotiation_of(participant.did, message.consumer_pid) is not None:
-            raise RequestRefusedError(f"There is a negotiation with the consumerPid {message.consumer_pid} already.")
+            raise RequestRefusedError(
+                f"There is a negotiation with the consumerPid {message.consumer_pid} already."
+            )
         dataset = str(message.offer["target"])
         record = tx.dataset(dataset)
         if record is None or not record.dataset.publishing:
@@ -336,7 +338,9 @@ class Negotiating:
         match message:
             case dsp.ContractRequestMessage() | dsp.ContractOfferMessage():
                 if message.offer["target"] != record.dataset:
-                    raise RequestRefusedError("The offer names another dataset than the negotiation is about.")
+                    raise RequestRefusedError(
+                        "The offer names another dataset than the negotiation is about."
+                    )
                 return replace(record, offer=dict(message.offer), approved=False)
             case dsp.ContractAgreementMessage():
                 return self._take_agreement(tx, record, participant, message, now)
@@ -348,11 +352,13 @@ class Negotiating:
                     self._enter_ledger(tx, record, now)
                 return record
             case dsp.ContractNegotiationTerminationMessage():
-                return replace(record, reason="; ".join(map(str, message.reason)) or message.code or "no reason given")
+                return replace(record, reason=message.words)
             case _:
                 assert_never(message)
 
-    def _react(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
+    def _react(  # noqa: PLR0911 - one line per state is the clearest table
+        self, tx: Transaction, record: ContractNegotiation, now: datetime
+    ) -> ContractNegotiation:
         """Say what is to be said next, if it is our turn and nobody has to be asked."""
         if record.pending is not None or record.held is not None:
             return record
@@ -370,7 +376,9 @@ class Negotiating:
             case _:
                 return record
 
-    def _answer_request(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
+    def _answer_request(
+        self, tx: Transaction, record: ContractNegotiation, now: datetime
+    ) -> ContractNegotiation:
         published = tx.dataset(record.dataset)
         if published is None or not published.dataset.publishing:
             return self._terminate(tx, record, "The dataset is no longer on offer.", now)
@@ -378,10 +386,14 @@ class Negotiating:
         if objection is not None:
             return self._terminate(tx, record, objection, now)
         if published.approval == "manual" and not record.approved:
-            return replace(record, held="This dataset is offered only after a person has agreed.", updated=now)
+            return replace(
+                record, held="This dataset is offered only after a person has agreed.", updated=now
+            )
         return self._agree(tx, record, now)
 
-    def _answer_offer(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
+    def _answer_offer(
+        self, tx: Transaction, record: ContractNegotiation, now: datetime
+    ) -> ContractNegotiation:
         if not record.approved:
             return replace(record, held="The provider has made another offer than we asked for.", updated=now)
         message = dsp.ContractNegotiationEventMessage(
@@ -401,7 +413,9 @@ class Negotiating:
         record = replace(record, agreement_id=agreement.identifier)
         return self._send(tx, record, NegotiationMessage.AGREEMENT, "agreement", message, now)
 
-    def _new_agreement(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractAgreement:
+    def _new_agreement(
+        self, tx: Transaction, record: ContractNegotiation, now: datetime
+    ) -> ContractAgreement:
         offered = parse_policy(record.offer)
         published = tx.dataset(record.dataset)
         document: JsonObject = {
@@ -412,7 +426,7 @@ class Negotiating:
             "assignee": record.peer,
             "timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
             **({"profile": list(offered.profiles)} if offered.profiles else {}),
-            **write_rules(offered),
+            **cast("JsonObject", write_rules(offered)),
         }
         statement = self._sign(record, document, published, now) if record.signing else None
         return ContractAgreement(
@@ -443,7 +457,9 @@ class Negotiating:
         message: dsp.Message,
         now: datetime,
     ) -> ContractNegotiation:
-        return send(tx, record, Letter(kind, f"/negotiations/{record.peer_pid}/{path}", self._wire(message)), now)
+        return send(
+            tx, record, Letter(kind, f"/negotiations/{record.peer_pid}/{path}", self._wire(message)), now
+        )
 
     def _terminate(
         self, tx: Transaction, record: ContractNegotiation, reason: str, now: datetime
@@ -470,7 +486,7 @@ class Negotiating:
         published: PublishedDataset | None,
         now: datetime,
     ) -> JsonObject | None:
-        """The statement about a new agreement with our proof; None where the counterparty's keys are unknown."""
+        """The statement about a new agreement with our proof; None if we know no keys of the counterparty."""
         if record.peer_document is None or published is None:
             return None
         peer = parse_did_document(record.peer_document, did=record.peer)
@@ -683,6 +699,10 @@ def _proof_by(statement: JsonObject | None, did: str) -> JsonObject | None:
     if statement is None:
         return None
     return next(
-        (dict(proof) for proof in proofs_of(statement) if str(proof["verificationMethod"]).startswith(did + "#")),
+        (
+            dict(proof)
+            for proof in proofs_of(statement)
+            if str(proof["verificationMethod"]).startswith(did + "#")
+        ),
         None,
     )

@@ -6,7 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 from catalog.model import Column, ColumnRole, Dataset, Offer
-from connector.ports import Clock, Identifiers, Projections, PublishedDataset, Store, TableDescription, Transaction
+from connector.ports import (
+    Clock,
+    Identifiers,
+    Projections,
+    PublishedDataset,
+    Store,
+    TableDescription,
+    Transaction,
+)
 from connector.protocol.transfer import TransferFormat
 from connector.services.computing import COMPUTE_ACTION
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
@@ -162,10 +170,14 @@ def _dataset(
 
 def _formats(policy: Policy) -> tuple[str, ...]:
     found = tuple(
-        _FORMATS[permission.action].value for permission in policy.permissions if permission.action in _FORMATS
+        _FORMATS[permission.action].value
+        for permission in policy.permissions
+        if permission.action in _FORMATS
     )
     if not found:
-        raise RequestRefusedError("The offer permits neither queries nor computations, so there is nothing to serve.")
+        raise RequestRefusedError(
+            "The offer permits neither queries nor computations, so there is nothing to serve."
+        )
     return tuple(dict.fromkeys(found))
 
 
@@ -187,8 +199,12 @@ def _require_policy_columns(policy: Policy, columns: Sequence[Column]) -> None:
             limits = query_restrictions(permission)
             named |= set(limits.columns or ()) | ({limits.group_unit} if limits.group_unit else set())
             if limits.group_unit in known and known[limits.group_unit].role is not ColumnRole.UNIT:
-                raise RequestRefusedError(f"The group unit {limits.group_unit!r} is not described as a unit column.")
+                raise RequestRefusedError(
+                    f"The group unit {limits.group_unit!r} is not described as a unit column."
+                )
         if permission.action == COMPUTE_ACTION:
             named |= set(computation_restrictions(permission).columns or ())
         if unknown := sorted(named - set(known)):
-            raise RequestRefusedError(f"The policy names columns that the dataset does not have: {', '.join(unknown)}.")
+            raise RequestRefusedError(
+                f"The policy names columns that the dataset does not have: {', '.join(unknown)}."
+            )

@@ -6,11 +6,10 @@ Source:
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc
 
 from catalog.model import Column, ColumnRole
@@ -36,7 +35,7 @@ from connector.queries.plan import QueryPlan
 from connector.services.accessing import Access, UseRefusedError, open_access, permitted, reserve
 from connector.services.releasing import record_release
 from policies.model import LanguageMap, Permission
-from policies.restrictions import QueryRestrictions, query_restrictions
+from policies.restrictions import QueryRestrictions, as_data, query_restrictions
 from schemas.vocabulary import POLICY
 
 QUERY_ACTION = POLICY + "query"
@@ -212,7 +211,7 @@ class AnsweringQueries:
             kind="query",
             purpose=purpose or access.purpose or "",
             request_digest=hashlib.sha256(statement.encode()).hexdigest(),
-            rules_applied={"rule": admission.permission.identifier, **_listed(admission.restrictions)},
+            rules_applied={"rule": admission.permission.identifier, **as_data(admission.restrictions)},
             started=admission.started,
             ended=self._clock.now(),
             uses_before=before,
@@ -279,12 +278,11 @@ def raw_rows(partials: pa.Table, columns: Sequence[Column]) -> int:
     units = {column.name for column in columns if column.role is ColumnRole.UNIT}
     if units & set(partials.column_names):
         return int(partials.num_rows)
-    released = partials.filter(pc.equal(partials.column(STATUS), GroupStatus.RELEASED.value))
-    return int(pc.sum(pc.less_equal(released.column(ROWS), 1)).as_py() or 0)
+    return sum(rows is not None and rows <= 1 for rows in partials.column(ROWS).to_pylist())
 
 
 def _suppressed(partials: pa.Table) -> int:
-    return int(pc.sum(pc.equal(partials.column(STATUS), GroupStatus.SUPPRESSED.value)).as_py() or 0)
+    return partials.column(STATUS).to_pylist().count(GroupStatus.SUPPRESSED.value)
 
 
 def _stream(table: pa.Table) -> bytes:
@@ -292,11 +290,6 @@ def _stream(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
-
-
-def _listed(restrictions: QueryRestrictions) -> dict[str, object]:
-    values = asdict(restrictions)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _checks(restrictions: QueryRestrictions) -> tuple[str, ...]:

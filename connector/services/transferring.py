@@ -130,7 +130,9 @@ class Transferring:
             format=record.transfer_format,
             callback_address=self._address,
         )
-        return send(tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", self._wire(message)), now)
+        return send(
+            tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", self._wire(message)), now
+        )
 
     async def opened(
         self, participant: Participant, delivery: Delivery, message: dsp.TransferRequestMessage
@@ -277,7 +279,7 @@ def _absorb(record: TransferProcess, message: Inbound) -> TransferProcess:
         case dsp.TransferCompletionMessage():
             return record
         case dsp.TransferSuspensionMessage() | dsp.TransferTerminationMessage():
-            return replace(record, reason="; ".join(map(str, message.reason)) or message.code)
+            return replace(record, reason=message.words)
         case _:
             assert_never(message)
 

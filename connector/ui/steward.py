@@ -268,7 +268,9 @@ def _computation(tx: Transaction, record: Computation) -> ComputationLine:
             kind=output.kind,
             size=output.size,
             digest=output.sha256,
-            checks=tuple(CheckLine(passed=True, sentence={"de": check, "en": check}) for check in output.checks),
+            checks=tuple(
+                CheckLine(passed=True, sentence={"de": check, "en": check}) for check in output.checks
+            ),
         )
         for output in record.outputs
     )
@@ -290,7 +292,9 @@ def _ledger(tx: Transaction) -> LedgerView:
     entries = tx.ledger()
     own = [record.dataset for record in tx.datasets()]
     lines = tuple(
-        _ledger_line(dataset.identifier, dataset.title, [e for e in entries if e.dataset == dataset.identifier])
+        _ledger_line(
+            dataset.identifier, dataset.title, [e for e in entries if e.dataset == dataset.identifier]
+        )
         for dataset in own
     )
     return LedgerView(lines, _head(tx, entries))
