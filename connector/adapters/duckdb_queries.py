@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from connector.queries.errors import QueryFailedError, QueryTimeoutError
-from connector.sandbox import query_program
 from connector.sandbox.launch import Limits, Sandbox, SandboxedProcess, SandboxError
 
 __all__ = ["DuckdbQueries", "QueryFailedError", "QueryTimeoutError"]
 
+_PROGRAM: Final = Path(__file__).parents[1] / "sandbox" / "query_program.py"
+"""Never imported here: the engine is loaded where it runs, in the sandbox, and nowhere else."""
 _READ_SIZE: Final = 1 << 20
 _LONGEST_WAIT: Final = 3600.0
 """A waiting child is stopped by the sandbox after this many seconds …"""
@@ -49,7 +50,7 @@ class _Child:
     async def ready(self) -> bool:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
-            return await loop.sock_recv(self.control, 1) == query_program.READY
+            return bool(await loop.sock_recv(self.control, 1))
         return False
 
     @property
@@ -199,9 +200,9 @@ class DuckdbQueries:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)  # noqa: FBT003 - the library's own signature
         memory = self._memory // _ENGINE_SHARE >> 20
-        program = (query_program.__file__, str(theirs.fileno()), str(self._threads), str(memory))
+        program = (str(_PROGRAM), str(theirs.fileno()), str(self._threads), str(memory))
         try:
-            process = await self._sandbox.start(
+            process = await self._sandbox.isolated().start(
                 program, mounts=(), limits=self._limits(), pass_fds=(theirs.fileno(),)
             )
         except BaseException:

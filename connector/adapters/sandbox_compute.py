@@ -112,10 +112,11 @@ class SandboxCompute:
         return run is not None
 
     async def _run_in_own_directory(self, job: Job, run: _Run) -> ComputationOutcome:
+        sandbox = self._sandbox.isolated()
         own = await asyncio.to_thread(_make_directory, self._directory)
         try:
-            mounts = await asyncio.to_thread(_prepare, own, job, self._sandbox.owner)
-            report = await self._confine(job, run, mounts, own / "out")
+            mounts = await asyncio.to_thread(_prepare, own, job, sandbox.owner)
+            report = await self._confine(sandbox, job, run, mounts, own / "out")
             outputs, refused = await asyncio.to_thread(collect, own / "out", job.limits)
         finally:
             await asyncio.to_thread(remove, own)
@@ -131,9 +132,11 @@ class SandboxCompute:
             out_of_memory=report.out_of_memory,
         )
 
-    async def _confine(self, job: Job, run: _Run, mounts: list[Mount], out: Path) -> SandboxReport:
+    async def _confine(
+        self, sandbox: Sandbox, job: Job, run: _Run, mounts: list[Mount], out: Path
+    ) -> SandboxReport:
         limits = _limits(job.limits)
-        process = await self._sandbox.start([f"/job/{ENTRY_POINT}"], mounts=mounts, limits=limits)
+        process = await sandbox.start([f"/job/{ENTRY_POINT}"], mounts=mounts, limits=limits)
         run.attach(process)
         watch = asyncio.create_task(_watch_output(process, out, job.limits))
         try:

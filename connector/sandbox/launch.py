@@ -15,11 +15,12 @@ import contextlib
 import importlib.resources
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -48,6 +49,10 @@ __all__ = [
 ]
 
 JOB_UID = 65534
+"""The user that a program is inside a user namespace."""
+_FIRST_OWNER = 1_900_000_000
+_OWNERS = 100_000_000
+"""Host users that nobody else has: above what distributions and container engines hand out."""
 _OPEN_FILES = 256
 _THREADS = "2"
 _PROBE_SECONDS = 20.0
@@ -118,7 +123,7 @@ class Sandbox:
         as_root = os.geteuid() == 0
         sandbox = cls(
             tier=_tier(as_root=as_root),
-            owner=JOB_UID if as_root else os.geteuid(),
+            owner=_new_owner() if as_root else os.geteuid(),
             as_root=as_root,
             bubblewrap=_find_bubblewrap(),
             interpreter=Interpreter.of_this_process(),
@@ -126,6 +131,14 @@ class Sandbox:
         )
         _prove(sandbox)
         return sandbox
+
+    def isolated(self) -> "Sandbox":
+        """The same sandbox with a user that no other program has.
+
+        Programs of one user share limits, such as that on processes, and could
+        send each other signals. Without root there is only one user to have.
+        """
+        return replace(self, owner=_new_owner()) if self.as_root else self
 
     async def start(
         self,
@@ -219,7 +232,7 @@ class Sandbox:
         """
         path, shown = _show_program(program[0], mounts)
         order = {
-            "uid": JOB_UID if self.as_root else None,
+            "uid": self.owner if self.as_root else None,
             "limits": _resource_limits(limits),
             "descriptors": list(pass_fds),
             "import_path": self.interpreter.import_path,
@@ -253,8 +266,12 @@ _AS_USER = (
 _ALWAYS = ("--as-pid-1", "--new-session", "--die-with-parent", "--hostname", "sandbox")
 
 
+def _new_owner() -> int:
+    return _FIRST_OWNER + secrets.randbelow(_OWNERS)
+
+
 def _tier(*, as_root: bool) -> str:
-    user = f"uid {JOB_UID}" if as_root else f"user namespace of uid {os.geteuid()}"
+    user = "a user of its own" if as_root else f"user namespace of uid {os.geteuid()}"
     watch = "+memory watch" if memory.can_be_watched() else ""
     return f"bubblewrap+seccomp+rlimit{watch}, {user}"
 

@@ -171,8 +171,15 @@ async def test_a_program_below_a_mount_is_run_there(sandbox: Sandbox, tmp_path: 
 
 def test_the_tier_says_who_the_program_is_on_this_machine(sandbox: Sandbox) -> None:
     assert "seccomp" in sandbox.tier
-    assert str(sandbox.owner) in sandbox.tier
+    assert ("a user of its own" in sandbox.tier) == sandbox.as_root
     assert sandbox.owner != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root there is only one user to have")
+def test_isolated_sandboxes_share_no_user(sandbox: Sandbox) -> None:
+    owners = {sandbox.isolated().owner for _ in range(50)}
+    assert len(owners) == 50
+    assert owners.isdisjoint({0, 65534})
 
 
 async def test_on_the_host_the_program_is_not_root(sandbox: Sandbox, tmp_path: Path) -> None:
