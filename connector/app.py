@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from connector.adapters.arrow_projections import ArrowProjections
 from connector.adapters.asyncio_changes import AsyncioChanges
 from connector.adapters.did_identity import DidIdentity
 from connector.adapters.duckdb_queries import DuckdbQueries
-from connector.adapters.egress import EgressClient
+from connector.adapters.egress import NO_TRANSPORTS, EgressClient, Transports
 from connector.adapters.http_peers import HttpPeers
 from connector.adapters.management_token import read_management_token
 from connector.adapters.no_sandbox import NoCompute, NoQueries
@@ -37,6 +37,7 @@ from connector.http.dsp import PREFIX as DSP_PREFIX
 from connector.http.dsp import DspServices, dsp_router, version_router
 from connector.http.management import ManagementServices, health_router, management_router
 from connector.http.problems import install_problems
+from connector.protocol.workflow import Workflow
 from connector.sandbox.launch import Sandbox, SandboxUnavailableError
 from connector.services.asking import AskingQueries
 from connector.services.commissioning import Commissioning
@@ -145,11 +146,15 @@ class Connector:
 
 
 @asynccontextmanager
-async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
+async def build_connector(
+    settings: Settings, *, in_process: Transports = NO_TRANSPORTS
+) -> AsyncIterator[Connector]:
     """Put a connector together, run its worker, and take it apart again.
 
     Args:
         settings: The participant's configuration.
+        in_process: Other participants that live in this process, by origin; for
+            tests, see `connector.adapters.egress.EgressClient`.
 
     Yields:
         The connector, working.
@@ -159,12 +164,16 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         KeyFileError: The keys cannot be used.
         ManagementTokenError: The data directory was not initialised.
     """
-    clock, identifiers, changes = SystemClock(), RandomIdentifiers(), AsyncioChanges()
+    clock, identifiers = SystemClock(), RandomIdentifiers()
+    # Two of them: a message that moves must not wake whoever looks after computations.
+    messages, computations = AsyncioChanges(), AsyncioChanges()
+    # Another process does the probing, so the store opens meanwhile.
+    probing = asyncio.get_running_loop().run_in_executor(None, _probe)
     address = settings.public_url + DSP_PREFIX
     token = read_management_token(settings.data_dir)
     credentials = load_credentials(settings.data_dir, did=did_of(settings.public_url), base_url=address)
     store = SqlStore(settings.store_url, leaf_hash)
-    egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http)
+    egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http, in_process=in_process)
     identity = DidIdentity(
         did=credentials.did,
         token_key=credentials.tokens_key,
@@ -176,16 +185,18 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
     )
     peers = HttpPeers(egress, identity)
     projections = ArrowProjections(settings.data_dir / "projections")
-    engine, backend, notices = _engines(settings.data_dir)
+    engine, backend, notices = _engines(await probing, settings.data_dir)
     current = CurrentCatalog(store, credentials, settings)
 
+    workflow = Workflow()
     negotiating = Negotiating(
         store=store,
         clock=clock,
         identifiers=identifiers,
         credentials=credentials,
         settings=NegotiationSettings(address, settings.require_signatures),
-        wake=changes.notify,
+        workflow=workflow,
+        wake=messages.notify,
     )
     transferring = Transferring(
         store=store,
@@ -193,9 +204,10 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         identifiers=identifiers,
         address=address,
         data_plane=settings.public_url + DATA_PREFIX,
-        wake=changes.notify,
+        workflow=workflow,
+        wake=messages.notify,
     )
-    opening = Opening(store, transferring, changes)
+    opening = Opening(store, transferring, messages)
     querying = AnsweringQueries(
         store=store,
         clock=clock,
@@ -212,10 +224,15 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         credentials=credentials,
         projections=projections,
         backend=backend,
-        changes=changes,
+        changes=computations,
     )
     commissioning = Commissioning(
-        store=store, clock=clock, identifiers=identifiers, peers=peers, opening=opening, changes=changes
+        store=store,
+        clock=clock,
+        identifiers=identifiers,
+        peers=peers,
+        opening=opening,
+        changes=computations,
     )
     publishing = Publishing(
         store=store,
@@ -229,9 +246,15 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         clock=clock,
         peers=peers,
         senders={"negotiations": negotiating, "transfers": transferring},
-        changed=lambda _: changes.notify(),
+        changed=lambda _: messages.notify(),
     )
-    worker = Worker(delivering=delivering, computing=computing, commissioning=commissioning, changes=changes)
+    worker = Worker(
+        delivering=delivering,
+        computing=computing,
+        commissioning=commissioning,
+        messages=messages,
+        computations=computations,
+    )
     steward = StoreSteward(
         store=store,
         clock=clock,
@@ -244,7 +267,7 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
     public = _app("Allmende: public listener")
     public.include_router(version_router())
     public.include_router(dsp_router(DspServices(identity, current, negotiating, transferring)))
-    public.include_router(data_plane_router(DataPlaneServices(store, querying, computing, changes)))
+    public.include_router(data_plane_router(DataPlaneServices(store, querying, computing, computations)))
     public.include_router(catalog_router(current, PublicPages(renderer)))
     public.include_router(static_router())
     _add_did_document(public, credentials)
@@ -255,7 +278,8 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         management_router(
             ManagementServices(
                 store=store,
-                changes=changes,
+                messages=messages,
+                computations=computations,
                 publishing=publishing,
                 crawling=Crawling(store=store, clock=clock, peers=peers, resolver=identity),
                 negotiating=negotiating,
@@ -280,7 +304,7 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
             token=token,
             did=credentials.did,
             notices=notices,
-            release_waiters=changes.close,
+            release_waiters=_closing(messages, computations),
         )
     finally:
         for task in (running, warming):
@@ -289,6 +313,14 @@ async def build_connector(settings: Settings) -> AsyncIterator[Connector]:
         await engine.aclose()
         await egress.aclose()
         store.close()
+
+
+def _closing(*all_changes: AsyncioChanges) -> Callable[[], None]:
+    def close() -> None:
+        for changes in all_changes:
+            changes.close()
+
+    return close
 
 
 def _app(title: str) -> FastAPI:
@@ -310,14 +342,20 @@ async def _is_ready(store: SqlStore) -> bool:
     return True
 
 
+def _probe() -> Sandbox | SandboxUnavailableError:
+    """The sandbox, or why there is none."""
+    try:
+        return Sandbox.probe()
+    except SandboxUnavailableError as missing:
+        return missing
+
+
 def _engines(
-    data_dir: Path,
+    sandbox: Sandbox | SandboxUnavailableError, data_dir: Path
 ) -> tuple[DuckdbQueries | NoQueries, SandboxCompute | NoCompute, tuple[str, ...]]:
     """The engines that run what others send; without a sandbox, ones that refuse everything."""
-    try:
-        sandbox = Sandbox.probe()
-    except SandboxUnavailableError as missing:
-        reason = str(missing)
+    if isinstance(sandbox, SandboxUnavailableError):
+        reason = str(sandbox)
         return NoQueries(reason), NoCompute(reason), (f"Queries and computations are refused: {reason}",)
     return DuckdbQueries(sandbox), SandboxCompute(sandbox, data_dir / "jobs"), ()
 
@@ -325,8 +363,10 @@ def _engines(
 class _Server(uvicorn.Server):
     """A listener that leaves signals to whoever runs it, and whose sockets are bound beforehand."""
 
-    def install_signal_handlers(self) -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """Leave them alone."""
+        yield
 
 
 def listener(app: ASGIApp) -> uvicorn.Server:

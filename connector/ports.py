@@ -44,10 +44,15 @@ class Identifiers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A counterparty whose identity has been verified, with the document that proves it."""
+    """A counterparty whose identity has been verified.
+
+    Attributes:
+        did: Its DID, or another identifier that both sides have agreed on.
+        document: The DID document that proves it; None where something else does.
+    """
 
     did: str
-    document: DidDocument
+    document: DidDocument | None
 
 
 class IdentityRefusedError(Exception):
@@ -212,6 +217,10 @@ class QueryRecord:
     created: datetime
 
 
+class EvidenceExistsError(Exception):
+    """A counterparty gave new evidence the identifier of evidence that is kept already."""
+
+
 class Transaction(Protocol):
     """All changes of one use case; they are saved together or not at all."""
 
@@ -356,7 +365,11 @@ class Transaction(Protocol):
         ...
 
     def save_document(self, identifier: str, content: bytes) -> None:
-        """Keep an evidence file, byte for byte."""
+        """Keep an evidence file, byte for byte; evidence is never overwritten.
+
+        Raises:
+            EvidenceExistsError: Another file is kept under this identifier.
+        """
         ...
 
     def document(self, identifier: str) -> bytes | None:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
@@ -30,10 +31,11 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Column, Field, SQLModel, create_engine
 
 from connector.ports import (
+    EvidenceExistsError,
     LedgerEntry,
     OutboundMessage,
     PublishedDataset,
@@ -201,26 +203,37 @@ def _table(row: type[SQLModel]) -> Table:
     return table
 
 
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(record: type[R]) -> TypeAdapter[R]:
+    """How records of a type are read and written; made at their first use, as that takes longer than both."""
+    if record not in _ADAPTERS:
+        _ADAPTERS[record] = TypeAdapter(record)
+    return _ADAPTERS[record]
+
+
 class _Records(Generic[R]):
     """Saves records of one type as rows of one table."""
 
     def __init__(self, connection: Connection, row: type[SQLModel], record: type[R]) -> None:
         self._connection = connection
         self._table = _table(row)
-        self._adapter = _ADAPTERS[record]
+        self._record = record
 
     def one(self, **where: object) -> R | None:
         found = self._connection.execute(self._where(where)).scalar_one_or_none()
-        return None if found is None else self._adapter.validate_json(found)
+        return None if found is None else _adapter(self._record).validate_json(found)
 
     def all(self) -> tuple[R, ...]:
         statement = select(self._table.c.record).order_by(self._table.c.created)
         return tuple(
-            self._adapter.validate_json(text) for text in self._connection.execute(statement).scalars()
+            _adapter(self._record).validate_json(text)
+            for text in self._connection.execute(statement).scalars()
         )
 
     def save(self, record: R, **values: object) -> None:
-        values["record"] = self._adapter.dump_json(record).decode()
+        values["record"] = _adapter(self._record).dump_json(record).decode()
         keys = {column.name: values[column.name] for column in self._table.primary_key}
         changed = update(self._table).values(**values)
         for name, value in keys.items():
@@ -233,22 +246,6 @@ class _Records(Generic[R]):
         for name, value in where.items():
             statement = statement.where(self._table.c[name] == value)
         return statement
-
-
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    record: TypeAdapter(record)
-    for record in (
-        PublishedDataset,
-        ContractNegotiation,
-        ContractAgreement,
-        TransferProcess,
-        Computation,
-        StoredAnswer,
-        OutboundMessage,
-        QueryRecord,
-        RemoteDataset,
-    )
-}
 
 
 class SqlTransaction:
@@ -386,7 +383,7 @@ class SqlTransaction:
             .limit(100)
         )
         texts = self._connection.execute(statement).scalars()
-        return tuple(_ADAPTERS[OutboundMessage].validate_json(text) for text in texts)
+        return tuple(_adapter(OutboundMessage).validate_json(text) for text in texts)
 
     def next_due(self, now: datetime) -> datetime | None:
         moments = _table(OutboundRow).c.not_before
@@ -473,9 +470,12 @@ class SqlTransaction:
         )
 
     def save_document(self, identifier: str, content: bytes) -> None:
-        table = _table(DocumentRow)
-        self._connection.execute(delete(table).where(table.c.identifier == identifier))
-        self._connection.execute(insert(table).values(identifier=identifier, content=content))
+        known = self.document(identifier)
+        if known is None:
+            row = {"identifier": identifier, "content": content}
+            self._connection.execute(insert(_table(DocumentRow)).values(**row))
+        elif known != content:
+            raise EvidenceExistsError(f"There is other evidence named {identifier} already.")
 
     def document(self, identifier: str) -> bytes | None:
         table = _table(DocumentRow)
@@ -523,7 +523,7 @@ class SqlStore:
         try:
             self._engine = _open(url)
             _upgrade(self._engine)
-        except (DBAPIError, OSError) as problem:
+        except (SQLAlchemyError, CommandError, ImportError, OSError) as problem:
             cause = problem.orig if isinstance(problem, DBAPIError) else problem
             raise StoreUnavailableError(
                 f"The database cannot be opened: {cause}. "

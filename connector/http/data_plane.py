@@ -20,6 +20,7 @@ from connector.services.asking import RECEIPT_HEADER
 from connector.services.computing import Computing, JobRequest
 from connector.services.querying import ARROW_STREAM, AnsweringQueries
 from connector.services.transferring import token_digest
+from connector.services.waiting import settled
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 PREFIX: Final = "/data"
@@ -105,15 +106,12 @@ async def _settled(
     services: DataPlaneServices, token: str, identifier: str, after: str | None, wait: timedelta
 ) -> Computation:
     """A computation, once it has left the state `after`, or when the wait is over."""
-    seen = services.changes.version
-    record = await services.computing.shown(token, identifier)
-    remaining = int(wait.total_seconds())
-    while remaining > 0 and record.state == after:
-        await services.changes.wait_past(seen, timedelta(seconds=1))
-        remaining -= 1
-        seen = services.changes.version
-        record = await services.computing.shown(token, identifier)
-    return record
+    return await settled(
+        services.changes,
+        lambda: services.computing.shown(token, identifier),
+        lambda record: record.state != after,
+        wait,
+    )
 
 
 def _receipt(tx: Transaction, digest: str, identifier: str) -> bytes:

@@ -26,6 +26,7 @@ from connector.services.exchanging import RequestRefusedError, UnknownExchangeEr
 from connector.services.negotiating import Negotiating
 from connector.services.publishing import Publication, Publishing
 from connector.services.querying import ARROW_STREAM
+from connector.services.waiting import settled
 from policies.terms import classify
 from schemas.strict_json import JsonObject
 
@@ -109,7 +110,8 @@ class ManagementServices:
     """What the management routes call."""
 
     store: Store
-    changes: Changes
+    messages: Changes
+    computations: Changes
     publishing: Publishing
     crawling: Crawling
     negotiating: Negotiating
@@ -247,7 +249,11 @@ def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
                 raise UnknownExchangeError(pid)
             return record
 
-        return JSONResponse(_negotiation(await _settled(services, read, _negotiation_is_settled, wait)))
+        return JSONResponse(
+            _negotiation(
+                await _settled(services.store, services.messages, read, _negotiation_is_settled, wait)
+            )
+        )
 
     @router.post("/negotiations/{pid}/accept", status_code=204)
     async def accept(pid: str) -> Response:
@@ -305,7 +311,11 @@ def _add_computations(router: APIRouter, services: ManagementServices) -> None:
                 raise UnknownExchangeError(identifier)
             return record
 
-        return JSONResponse(_computation(await _settled(services, read, _computation_is_settled, wait)))
+        return JSONResponse(
+            _computation(
+                await _settled(services.store, services.computations, read, _computation_is_settled, wait)
+            )
+        )
 
     @router.get("/computations/{identifier}/outputs/{name}")
     async def output(identifier: str, name: str) -> Response:
@@ -344,19 +354,14 @@ async def _document(services: ManagementServices, identifier: str) -> Response:
 
 
 async def _settled(
-    services: ManagementServices,
+    store: Store,
+    changes: Changes,
     read: Callable[[Transaction], T],
     is_settled: Callable[[T], bool],
     wait: int,
 ) -> T:
     """A record, once it has come to rest, or when the wait is over."""
-    for _ in range(wait):
-        seen = services.changes.version
-        record = await services.store.transact(read)
-        if is_settled(record):
-            return record
-        await services.changes.wait_past(seen, timedelta(seconds=1))
-    return await services.store.transact(read)
+    return await settled(changes, lambda: store.transact(read), is_settled, timedelta(seconds=wait))
 
 
 def _negotiation_is_settled(record: ContractNegotiation) -> bool:

@@ -19,12 +19,13 @@ from catalog.errors import CatalogError
 from connector.evidence.errors import EvidenceError
 from connector.http.authentication import NotAuthenticatedError
 from connector.ports import (
+    EvidenceExistsError,
     IdentityRefusedError,
     IdentityUnavailableError,
     PeerRefusedError,
     PeerUnreachableError,
 )
-from connector.protocol.exchange import RemoteProtocolError
+from connector.protocol.exchange import LocalProtocolError, RemoteProtocolError
 from connector.protocol.jobs import JobRefusedError
 from connector.queries.errors import (
     DataUnreadableError,
@@ -46,6 +47,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (UnknownExchangeError, 404),
     (AccessDeniedError, 404),
     (RemoteProtocolError, 400),
+    (LocalProtocolError, 409),
     (UseRefusedError, 403),
     (QueryRefusedError, 403),
     (QueryTimeoutError, 503),
@@ -55,6 +57,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (PolicyRefusedError, 422),
     (RequestRefusedError, 422),
     (EvidenceError, 422),
+    (EvidenceExistsError, 422),
     (CatalogError, 422),
     (MalformedJsonError, 400),
     (SchemaError, 400),
@@ -66,6 +69,7 @@ _TITLES: Final = {
     401: "Not authenticated",
     403: "Refused",
     404: "Not found",
+    409: "Not now",
     422: "Cannot be done",
     500: "Internal error",
     502: "Counterparty unreachable",

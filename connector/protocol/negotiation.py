@@ -83,6 +83,7 @@ class ContractNegotiation:
         held: Why a person has to decide; None where nobody has to.
         reason: Why it was terminated; None where it was not.
         signing: Whether the counterparty has said that it signs agreements.
+        occurrences: How often each state has been reached.
         created: When it began.
         updated: When it last changed.
     """
@@ -103,8 +104,15 @@ class ContractNegotiation:
     held: str | None
     reason: str | None
     signing: bool
+    occurrences: dict[str, int]
     created: datetime
     updated: datetime
+
+    @property
+    def pids(self) -> tuple[str, str]:
+        """The providerPid and the consumerPid, as on the wire."""
+        ours, theirs = self.pid, self.peer_pid or ""
+        return (ours, theirs) if self.role is Party.PROVIDER else (theirs, ours)
 
     @property
     def is_in_force(self) -> bool:

@@ -77,6 +77,7 @@ class TransferProcess:
         data_address: Where and how to access the data, compact DSP JSON.
         token_digest: SHA-256 of the access token; None on the consumer's side.
         reason: Why it was suspended or terminated.
+        occurrences: How often each state has been reached.
         created: When it began.
         updated: When it last changed.
     """
@@ -93,8 +94,15 @@ class TransferProcess:
     data_address: JsonObject | None
     token_digest: str | None
     reason: str | None
+    occurrences: dict[str, int]
     created: datetime
     updated: datetime
+
+    @property
+    def pids(self) -> tuple[str, str]:
+        """The providerPid and the consumerPid, as on the wire."""
+        ours, theirs = self.pid, self.peer_pid or ""
+        return (ours, theirs) if self.role is Party.PROVIDER else (theirs, ours)
 
     @property
     def is_open(self) -> bool:

@@ -7,9 +7,10 @@ Source:
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -19,6 +20,7 @@ from connector.evidence.errors import EvidenceError
 from connector.evidence.verification import verify_file
 from connector.ports import (
     Clock,
+    EvidenceExistsError,
     Identifiers,
     PeerAnswer,
     PeerRefusedError,
@@ -130,18 +132,20 @@ class AskingQueries:
         """
         sites = await self._store.transact(lambda tx: _sites(tx, agreements))
         plan, chosen = _plan(statement, sites)
-        answers = await asyncio.gather(*(self._ask_site(site, statement, purpose) for site in chosen))
+        answers = await asyncio.gather(*(self._ask_site(site, plan, statement, purpose) for site in chosen))
         partials = {answer.agreement_id: table for answer, table in answers if table is not None}
         merged = merge_partials(plan, partials) if partials else pa.table({})
         return FederatedResult(merged, tuple(answer for answer, _ in answers))
 
     async def _ask_site(
-        self, site: _Site, statement: str, purpose: str | None
+        self, site: _Site, plan: QueryPlan, statement: str, purpose: str | None
     ) -> tuple[SiteAnswer, pa.Table | None]:
         table: pa.Table | None = None
         try:
-            table, size, receipt = await self._fetch(site, statement, purpose)
-            answer = _released(site, table, size, receipt)
+            found, size, receipt = await self._fetch(site, statement, purpose)
+            # Read alone first: an answer that is not what was asked for costs its own site, not the others.
+            merge_partials(plan, {site.agreement.provider: found})
+            table, answer = found, _released(site, found, size, receipt)
         except PeerUnreachableError as failure:
             answer = _none(site, "unreachable", str(failure))
         except (
@@ -149,6 +153,7 @@ class AskingQueries:
             UnknownExchangeError,
             PeerRefusedError,
             EvidenceError,
+            EvidenceExistsError,
             QueryError,
         ) as refusal:
             answer = _none(site, "refused", str(refusal))
@@ -176,14 +181,14 @@ class AskingQueries:
         identifier = answer.headers.get(RECEIPT_HEADER, "")
         found = await self._peers.send(
             "GET",
-            f"{endpoint.url}/receipts/{identifier}",
+            f"{endpoint.url}/receipts/{quote(identifier, safe=':')}",
             token=endpoint.token,
             timeout=timedelta(seconds=_SECONDS),
             max_bytes=_MOST_RECEIPT_BYTES,
         )
         if found.status != _OK:
             raise RequestRefusedError(f"The provider gave a result, but no receipt: {reason_in(found)}.")
-        require_receipt(found.body, site.agreement, {"partials.arrow": answer.body})
+        require_receipt(found.body, identifier, site.agreement, {"partials.arrow": answer.body})
         await self._store.transact(lambda tx: tx.save_document(identifier, found.body))
         return identifier
 
@@ -206,11 +211,14 @@ class AskingQueries:
         await self._store.transact(lambda tx: tx.save_query(record))
 
 
-def require_receipt(data: bytes, agreement: ContractAgreement, contents: dict[str, bytes]) -> None:
+def require_receipt(
+    data: bytes, identifier: str, agreement: ContractAgreement, contents: Mapping[str, bytes]
+) -> None:
     """Refuse a result whose receipt is not the provider's signed word about exactly this result.
 
     Args:
         data: The receipt file.
+        identifier: IRI under which the provider announced it.
         agreement: The agreement under which the result was asked for.
         contents: What arrived, by name.
 
@@ -221,6 +229,8 @@ def require_receipt(data: bytes, agreement: ContractAgreement, contents: dict[st
     verification = verify_file(data, pinned=pinned)
     if verification.kind != "receipt" or verification.agreement_id != agreement.identifier:
         raise EvidenceError("The receipt is about another agreement.")
+    if verification.identifier != identifier:
+        raise EvidenceError("The receipt is not the one that was announced.")
     outputs = mappings(verification.statement, "outputs")
     stated = {text(output, "name"): text(output, "sha256") for output in outputs}
     arrived = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
@@ -263,9 +273,12 @@ def _plan(statement: str, sites: Sequence[_Site]) -> tuple[QueryPlan, list[_Site
 def _table(content: bytes) -> pa.Table:
     try:
         with pa.ipc.open_stream(content) as reader:
-            return reader.read_all()
-    except (pa.ArrowInvalid, OSError) as problem:
+            table = reader.read_all()
+        # Offsets that lead outside the message would be followed when values are read.
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as problem:
         raise RequestRefusedError("The provider's answer is no Arrow stream.") from problem
+    return table
 
 
 def _none(site: _Site, status: str, reason: str) -> SiteAnswer:

@@ -16,6 +16,7 @@ from connector.evidence.errors import EvidenceError
 from connector.ports import (
     Changes,
     Clock,
+    EvidenceExistsError,
     Identifiers,
     PeerAnswer,
     PeerRefusedError,
@@ -154,10 +155,11 @@ class Commissioning:
             and record.state not in _FINAL
             and record.identifier not in self._followed
         ]
+        # Claimed before anything is awaited: another round must not follow the same one.
+        self._followed.update(open_ones)
         await asyncio.gather(*(self._follow(identifier) for identifier in open_ones))
 
     async def _follow(self, identifier: str) -> None:
-        self._followed.add(identifier)
         try:
             while not self._changes.closed and not await self._step(identifier):
                 self._changes.notify()
@@ -175,7 +177,7 @@ class Commissioning:
         except PeerUnreachableError:
             await asyncio.sleep(1)
             return False
-        except (RequestRefusedError, PeerRefusedError, EvidenceError) as refusal:
+        except (RequestRefusedError, PeerRefusedError, EvidenceError, EvidenceExistsError) as refusal:
             await self._end(record, str(refusal))
             return True
 
@@ -209,7 +211,7 @@ class Commissioning:
         agreement = await self._store.transact(lambda tx: tx.agreement(record.agreement_id))
         if agreement is None:
             raise UnknownExchangeError(record.agreement_id)
-        require_receipt(data, agreement, contents)
+        require_receipt(data, receipt, agreement, contents)
         released = replace(
             record,
             state=ComputationState.RELEASED,

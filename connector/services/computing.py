@@ -6,6 +6,7 @@ Source:
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,7 +32,7 @@ from connector.protocol.computation import (
     ComputationState,
     Output,
 )
-from connector.protocol.jobs import ComputationOutcome, Job, algorithm_digest, check_job
+from connector.protocol.jobs import ComputationOutcome, Job, JobRefusedError, algorithm_digest, check_job
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
 from connector.queries.errors import DataUnreadableError
@@ -54,6 +55,7 @@ from schemas.strict_json import JsonObject
 from schemas.vocabulary import POLICY
 
 COMPUTE_ACTION = POLICY + "compute"
+log = logging.getLogger("allmende.computing")
 _FINAL = frozenset({ComputationState.RELEASED, ComputationState.TERMINATED})
 
 
@@ -172,10 +174,11 @@ class Computing:
             and record.state in {ComputationState.APPROVED, ComputationState.RUNNING}
             and record.identifier not in self._under_way
         ]
+        # Claimed before anything is awaited: another round must not run the same one a second time.
+        self._under_way.update(record.identifier for record in waiting)
         await asyncio.gather(*(self._run(record.identifier) for record in waiting))
 
     async def _run(self, identifier: str) -> None:
-        self._under_way.add(identifier)
         try:
             record, access = await self._store.transact(lambda tx: self._start(tx, identifier))
             if access is not None:
@@ -189,6 +192,8 @@ class Computing:
         record = tx.computation(identifier)
         if record is None:
             raise UnknownExchangeError(identifier)
+        if record.state in _FINAL:
+            return record, None
         try:
             access = _access(tx, record)
         except AccessDeniedError as denial:
@@ -205,6 +210,14 @@ class Computing:
             outcome = await self._execute(record, access)
         except DataUnreadableError:
             await self._fail(record, _UNREADABLE, refund=True)
+            return
+        except JobRefusedError as refusal:
+            await self._fail(record, refusal.reason, refund=True)
+            return
+        except Exception:
+            # Ended, not left running: the next round would only meet the same fault again.
+            log.exception("a computation could not be run")
+            await self._fail(record, _FAULT, refund=True)
             return
         reason = _failure(outcome)
         if reason is not None:
@@ -414,6 +427,10 @@ class Computing:
 _UNREADABLE: LanguageMap = {
     "de": "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
     "en": "The provider could not read its data. The use was not counted.",
+}
+_FAULT: LanguageMap = {
+    "de": "Beim Anbieter ist ein Fehler aufgetreten. Die Nutzung wurde nicht gezählt.",
+    "en": "Something failed at the provider. The use was not counted.",
 }
 
 

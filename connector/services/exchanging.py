@@ -81,14 +81,23 @@ def moved(record: Record, exchange: Exchange, now: datetime) -> Record:
             record,
             state=None if exchange.state is None else NegotiationState(exchange.state),
             pending=None if exchange.pending is None else NegotiationMessage(exchange.pending),
+            occurrences=_counted(record, exchange.state),
             updated=now,
         )
     return replace(
         record,
         state=None if exchange.state is None else TransferState(exchange.state),
         pending=None if exchange.pending is None else TransferMessage(exchange.pending),
+        occurrences=_counted(record, exchange.state),
         updated=now,
     )
+
+
+def _counted(record: ContractNegotiation | TransferProcess, state: str | None) -> dict[str, int]:
+    """How often each state has been reached, once the exchange is in `state`."""
+    if state is None or state == record.state:
+        return record.occurrences
+    return {**record.occurrences, state: record.occurrences.get(state, 0) + 1}
 
 
 def send(transaction: Transaction, record: Record, letter: Letter, now: datetime) -> Record:

@@ -5,19 +5,13 @@ Source:
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never, cast
 
-from connector.evidence.agreements import Party as SigningParty
-from connector.evidence.agreements import agreement_file, agreement_statement, require_same_agreement
-from connector.evidence.did import CONTRACTS, DidDocument, parse_did_document
-from connector.evidence.documents import canonical, digest
-from connector.evidence.proofs import add_proof, proofs_of, require_created_near, verify_proofs
 from connector.ports import (
     Clock,
     Credentials,
     Identifiers,
-    LedgerEntry,
     Participant,
     PublishedDataset,
     Store,
@@ -27,12 +21,9 @@ from connector.ports import (
 )
 from connector.protocol.exchange import acknowledge, receive
 from connector.protocol.machine import Party
-from connector.protocol.negotiation import (
-    ContractAgreement,
-    ContractNegotiation,
-    NegotiationMessage,
-    NegotiationState,
-)
+from connector.protocol.negotiation import ContractNegotiation, NegotiationMessage, NegotiationState
+from connector.protocol.workflow import NEGOTIATION_ACTIONS, Action, Situation, Workflow
+from connector.services.agreeing import Agreeing, enter_ledger
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -46,8 +37,8 @@ from connector.services.exchanging import (
 )
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, evaluate_offer
-from policies.odrl import parse_policy, write_rules
-from policies.refinement import compare_with_offer, same_rules
+from policies.odrl import parse_policy
+from policies.refinement import compare_with_offer
 from policies.terms import require_enforceable
 from schemas import messages as dsp
 from schemas.strict_json import JsonObject
@@ -87,6 +78,7 @@ class Negotiating:
         identifiers: Names what is new.
         credentials: Our identity and signature.
         settings: How we negotiate.
+        workflow: Rules that override what policies decide.
         wake: Called after each change that leaves something to deliver.
     """
 
@@ -98,13 +90,15 @@ class Negotiating:
         identifiers: Identifiers,
         credentials: Credentials,
         settings: NegotiationSettings,
+        workflow: Workflow,
         wake: Wake,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
-        self._credentials = credentials
         self._settings = settings
+        self._workflow = workflow
+        self._agreeing = Agreeing(identifiers=identifiers, credentials=credentials, address=settings.address)
         self._wake = wake
 
     # what the steward and the query API ask for
@@ -148,16 +142,18 @@ class Negotiating:
             held=None,
             reason=None,
             signing=False,
+            occurrences={},
             created=now,
             updated=now,
         )
         message = dsp.ContractRequestMessage(
+            id=self._identifiers.new(),
             consumer_pid=pid,
             offer=record.offer,
             callback_address=self._settings.address,
             evidence={"signing": [SIGNING], **({"purpose": purpose} if purpose else {})},
         )
-        letter = Letter(NegotiationMessage.REQUEST, "/negotiations/request", self._wire(message))
+        letter = Letter(NegotiationMessage.REQUEST, "/negotiations/request", dsp.to_wire(message))
         await self._store.transact(lambda tx: tx.save_negotiation(send(tx, record, letter, now)))
         self._wake()
         return pid
@@ -234,7 +230,7 @@ class Negotiating:
             before = _own(tx, participant, pid)
             kind = _kind(message)
             after = moved(before, receive(exchange_of(before), kind), now)
-            after = replace(after, peer_document=dict(participant.document.content), held=None)
+            after = replace(after, peer_document=_content(participant), held=None)
             forget_pending(tx, before, after)
             after = self._absorb(tx, after, participant, message, now)
             tx.save_negotiation(self._react(tx, after, now))
@@ -266,7 +262,7 @@ class Negotiating:
             peer_pid = found if isinstance(found, str) else None
         record = replace(moved(record, acknowledge(exchange_of(record)), now), peer_pid=peer_pid)
         if record.state is NegotiationState.FINALIZED:
-            self._enter_ledger(tx, record, now)
+            enter_ledger(tx, record, now)
         tx.save_negotiation(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
@@ -311,7 +307,7 @@ class Negotiating:
             peer=participant.did,
             peer_pid=message.consumer_pid,
             peer_address=str(message.callback_address).rstrip("/"),
-            peer_document=dict(participant.document.content),
+            peer_document=_content(participant),
             dataset=dataset,
             state=None,
             pending=None,
@@ -322,6 +318,7 @@ class Negotiating:
             held=None,
             reason=None,
             signing=isinstance(signing, list) and SIGNING in signing,
+            occurrences={},
             created=now,
             updated=now,
         )
@@ -343,36 +340,50 @@ class Negotiating:
                     )
                 return replace(record, offer=dict(message.offer), approved=False)
             case dsp.ContractAgreementMessage():
-                return self._take_agreement(tx, record, participant, message, now)
+                identifier = self._agreeing.take(
+                    tx, record, participant, dict(message.agreement), message.evidence, now
+                )
+                return replace(record, agreement_id=identifier)
             case dsp.ContractAgreementVerificationMessage():
-                self._take_signature(tx, record, participant, message)
+                self._agreeing.complete(tx, record, participant, message.evidence)
                 return record
             case dsp.ContractNegotiationEventMessage():
                 if record.state is NegotiationState.FINALIZED:
-                    self._enter_ledger(tx, record, now)
+                    enter_ledger(tx, record, now)
                 return record
             case dsp.ContractNegotiationTerminationMessage():
                 return replace(record, reason=message.words)
             case _:
                 assert_never(message)
 
-    def _react(  # noqa: PLR0911 - one line per state is the clearest table
-        self, tx: Transaction, record: ContractNegotiation, now: datetime
-    ) -> ContractNegotiation:
+    # what we say next
+
+    def _react(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
         """Say what is to be said next, if it is our turn and nobody has to be asked."""
-        if record.pending is not None or record.held is not None:
+        if record.pending is not None or record.held is not None or record.state is None:
             return record
+        rule = self._workflow.for_negotiation(
+            Situation(record.role, record.dataset, record.state, record.occurrences.get(record.state, 0))
+        )
+        if rule is None or (record.approved and rule.action is Action.HOLD):
+            return self._by_policy(tx, record, now)
+        if rule.action is Action.HOLD:
+            return replace(record, held="A workflow rule asks for a person here.", updated=now)
+        kind = NEGOTIATION_ACTIONS.get(rule.action)
+        return record if kind is None else self._say(tx, record, kind, now, delay=rule.delay)
+
+    def _by_policy(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
         match (record.role, record.state):
             case (Party.PROVIDER, NegotiationState.REQUESTED):
                 return self._answer_request(tx, record, now)
             case (Party.PROVIDER, NegotiationState.ACCEPTED):
-                return self._agree(tx, record, now)
+                return self._say(tx, record, NegotiationMessage.AGREEMENT, now)
             case (Party.PROVIDER, NegotiationState.VERIFIED):
-                return self._finalize(tx, record, now)
+                return self._conclude(tx, record, NegotiationMessage.FINALIZATION, now)
             case (Party.CONSUMER, NegotiationState.OFFERED):
                 return self._answer_offer(tx, record, now)
             case (Party.CONSUMER, NegotiationState.AGREED):
-                return self._verify(tx, record, now)
+                return self._conclude(tx, record, NegotiationMessage.VERIFICATION, now)
             case _:
                 return record
 
@@ -389,245 +400,108 @@ class Negotiating:
             return replace(
                 record, held="This dataset is offered only after a person has agreed.", updated=now
             )
-        return self._agree(tx, record, now)
+        return self._say(tx, record, NegotiationMessage.AGREEMENT, now)
 
     def _answer_offer(
         self, tx: Transaction, record: ContractNegotiation, now: datetime
     ) -> ContractNegotiation:
         if not record.approved:
             return replace(record, held="The provider has made another offer than we asked for.", updated=now)
-        message = dsp.ContractNegotiationEventMessage(
-            provider_pid=record.peer_pid or "", consumer_pid=record.pid, event_type="ACCEPTED"
-        )
-        return self._send(tx, record, NegotiationMessage.ACCEPTANCE, "events", message, now)
+        return self._say(tx, record, NegotiationMessage.ACCEPTANCE, now)
 
-    def _agree(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
-        agreement = self._new_agreement(tx, record, now)
-        tx.save_agreement(agreement)
-        message = dsp.ContractAgreementMessage(
-            provider_pid=record.pid,
-            consumer_pid=record.peer_pid or "",
-            agreement=agreement.document,
-            evidence={"statement": agreement.statement} if agreement.statement else None,
-        )
-        record = replace(record, agreement_id=agreement.identifier)
-        return self._send(tx, record, NegotiationMessage.AGREEMENT, "agreement", message, now)
-
-    def _new_agreement(
-        self, tx: Transaction, record: ContractNegotiation, now: datetime
-    ) -> ContractAgreement:
-        offered = parse_policy(record.offer)
-        published = tx.dataset(record.dataset)
-        document: JsonObject = {
-            "@type": "Agreement",
-            "@id": self._identifiers.new(),
-            "target": record.dataset,
-            "assigner": self._credentials.did,
-            "assignee": record.peer,
-            "timestamp": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
-            **({"profile": list(offered.profiles)} if offered.profiles else {}),
-            **cast("JsonObject", write_rules(offered)),
-        }
-        statement = self._sign(record, document, published, now) if record.signing else None
-        return ContractAgreement(
-            identifier=str(document["@id"]),
-            provider=self._credentials.did,
-            consumer=record.peer,
-            role=Party.PROVIDER,
-            dataset=record.dataset,
-            negotiation=record.pid,
-            document=document,
-            statement=statement,
-            documents=self._documents(record),
-            signed=False,
-            agreed=now,
-            peer_address=self._settings.address,
-        )
-
-    def _documents(self, record: ContractNegotiation) -> dict[str, JsonObject]:
-        own = {self._credentials.did: dict(self._credentials.document.content)}
-        return own if record.peer_document is None else {**own, record.peer: record.peer_document}
-
-    def _send(
-        self,
-        tx: Transaction,
-        record: ContractNegotiation,
-        kind: NegotiationMessage,
-        path: str,
-        message: dsp.Message,
-        now: datetime,
+    def _conclude(
+        self, tx: Transaction, record: ContractNegotiation, kind: NegotiationMessage, now: datetime
     ) -> ContractNegotiation:
-        return send(
-            tx, record, Letter(kind, f"/negotiations/{record.peer_pid}/{path}", self._wire(message)), now
-        )
+        """Verify or finalise an agreement, if it is signed as far as we insist on."""
+        agreement = tx.agreement(record.agreement_id or "")
+        if agreement is None or (self._settings.require_signatures and not agreement.signed):
+            return self._terminate(tx, record, "The agreement is not signed by the counterparty.", now)
+        return self._say(tx, record, kind, now)
 
     def _terminate(
         self, tx: Transaction, record: ContractNegotiation, reason: str, now: datetime
     ) -> ContractNegotiation:
-        provider = record.role is Party.PROVIDER
-        message = dsp.ContractNegotiationTerminationMessage(
-            provider_pid=(record.pid if provider else record.peer_pid) or "",
-            consumer_pid=(record.peer_pid if provider else record.pid) or "",
-            code="refused",
-            reason=[reason],
-        )
-        record = replace(record, reason=reason)
-        return self._send(tx, record, NegotiationMessage.TERMINATION, "termination", message, now)
+        return self._say(tx, replace(record, reason=reason), NegotiationMessage.TERMINATION, now)
 
-    def _wire(self, message: dsp.Message) -> JsonObject:
-        return dsp.to_wire(message.model_copy(update={"id": self._identifiers.new()}))
-
-    # signatures
-
-    def _sign(
-        self,
-        record: ContractNegotiation,
-        agreement: JsonObject,
-        published: PublishedDataset | None,
-        now: datetime,
-    ) -> JsonObject | None:
-        """The statement about a new agreement with our proof; None if we know no keys of the counterparty."""
-        if record.peer_document is None or published is None:
-            return None
-        peer = parse_did_document(record.peer_document, did=record.peer)
-        statement = self._statement(record, agreement, published.dataset.digest, peer)
-        return self._credentials.prove(statement, now)
-
-    def _statement(
-        self, record: ContractNegotiation, agreement: JsonObject, dataset_digest: str, peer: DidDocument
-    ) -> JsonObject:
-        own = _signing_party(self._credentials.document)
-        other = _signing_party(peer)
-        provider = record.role is Party.PROVIDER
-        return agreement_statement(
-            agreement=agreement,
-            provider_pid=(record.pid if provider else record.peer_pid) or "",
-            consumer_pid=(record.peer_pid if provider else record.pid) or "",
-            offer_digest=digest(record.offer),
-            dataset_digest=dataset_digest,
-            parties=(own, other) if provider else (other, own),
-        )
-
-    def _take_agreement(
+    def _say(
         self,
         tx: Transaction,
         record: ContractNegotiation,
-        participant: Participant,
-        message: dsp.ContractAgreementMessage,
+        kind: NegotiationMessage,
         now: datetime,
+        *,
+        delay: timedelta = timedelta(0),
     ) -> ContractNegotiation:
-        """The consumer's side: keep the agreement, if it is the one that was negotiated."""
-        agreement = dict(message.agreement)
-        _require_negotiated(record, agreement, self._credentials.did)
-        identifier = str(agreement["@id"])
-        if tx.agreement(identifier) is not None:
-            raise RequestRefusedError(f"There is an agreement {identifier} already.")
-        statement = self._countersign(record, agreement, participant, message.evidence, now)
-        tx.save_agreement(
-            ContractAgreement(
-                identifier=identifier,
-                provider=record.peer,
-                consumer=self._credentials.did,
-                role=Party.CONSUMER,
-                dataset=record.dataset,
-                negotiation=record.pid,
-                document=agreement,
-                statement=statement,
-                documents=self._documents(record),
-                signed=statement is not None,
-                agreed=now,
-                peer_address=record.peer_address,
-            )
-        )
-        return replace(record, agreement_id=identifier)
+        if kind is NegotiationMessage.AGREEMENT:
+            agreement = self._agreeing.grant(tx, record, now)
+            record = replace(record, agreement_id=agreement.identifier)
+        message = self._message(tx, record, kind).model_copy(update={"id": self._identifiers.new()})
+        path = f"/negotiations/{record.peer_pid}/{_PATHS[kind]}"
+        return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
 
-    def _countersign(
-        self,
-        record: ContractNegotiation,
-        agreement: JsonObject,
-        participant: Participant,
-        evidence: JsonObject | None,
-        now: datetime,
-    ) -> JsonObject | None:
-        theirs = (evidence or {}).get("statement")
-        if not isinstance(theirs, dict):
-            return None
-        ours = self._statement(record, agreement, str(theirs.get("datasetDigest")), participant.document)
-        require_same_agreement(ours, theirs)
-        proofs = verify_proofs(theirs, {participant.did: participant.document})
-        require_created_near(proofs, now)
-        return self._credentials.prove(theirs, now)
-
-    def _take_signature(
-        self,
-        tx: Transaction,
-        record: ContractNegotiation,
-        participant: Participant,
-        message: dsp.ContractAgreementVerificationMessage,
-    ) -> None:
-        """The provider's side: add the consumer's proof to ours."""
+    def _message(  # noqa: PLR0911 - one message of the protocol each
+        self, tx: Transaction, record: ContractNegotiation, kind: NegotiationMessage
+    ) -> dsp.Message:
+        provider_pid, consumer_pid = record.pids
+        pids = {"provider_pid": provider_pid, "consumer_pid": consumer_pid}
         agreement = tx.agreement(record.agreement_id or "")
-        proof = (message.evidence or {}).get("proof")
-        if agreement is None or agreement.statement is None or not isinstance(proof, dict):
-            return
-        signed = add_proof(agreement.statement, proof)
-        own = self._credentials.document
-        verify_proofs(signed, {own.did: own, participant.did: participant.document})
-        tx.save_agreement(replace(agreement, statement=signed, signed=True))
+        match kind:
+            case NegotiationMessage.REQUEST:
+                return dsp.ContractRequestMessage(offer=record.offer, **pids)
+            case NegotiationMessage.OFFER:
+                return dsp.ContractOfferMessage(offer=_offer_of_ours(tx, record), **pids)
+            case NegotiationMessage.ACCEPTANCE:
+                return dsp.ContractNegotiationEventMessage(event_type="ACCEPTED", **pids)
+            case NegotiationMessage.AGREEMENT:
+                assert agreement is not None  # noqa: S101 - granted just before
+                evidence: JsonObject | None = (
+                    {"statement": agreement.statement} if agreement.statement else None
+                )
+                return dsp.ContractAgreementMessage(agreement=agreement.document, evidence=evidence, **pids)
+            case NegotiationMessage.VERIFICATION:
+                proof = self._agreeing.own_proof(agreement) if agreement else None
+                return dsp.ContractAgreementVerificationMessage(
+                    evidence={"proof": proof} if proof else None, **pids
+                )
+            case NegotiationMessage.FINALIZATION:
+                return dsp.ContractNegotiationEventMessage(event_type="FINALIZED", **pids)
+            case NegotiationMessage.TERMINATION:
+                reason = (record.reason or "A workflow rule ends this negotiation.",)
+                return dsp.ContractNegotiationTerminationMessage(code="refused", reason=reason, **pids)
+            case _:
+                assert_never(kind)
 
-    def _verify(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
-        agreement = tx.agreement(record.agreement_id or "")
-        if agreement is None or (self._settings.require_signatures and not agreement.signed):
-            return self._terminate(tx, record, "The agreement carries no signature of the provider.", now)
-        proof = _proof_by(agreement.statement, self._credentials.did)
-        message = dsp.ContractAgreementVerificationMessage(
-            provider_pid=record.peer_pid or "",
-            consumer_pid=record.pid,
-            evidence={"proof": proof} if proof else None,
-        )
-        return self._send(tx, record, NegotiationMessage.VERIFICATION, "agreement/verification", message, now)
 
-    def _finalize(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
-        agreement = tx.agreement(record.agreement_id or "")
-        if agreement is None or (self._settings.require_signatures and not agreement.signed):
-            return self._terminate(tx, record, "The agreement carries no signature of the consumer.", now)
-        message = dsp.ContractNegotiationEventMessage(
-            provider_pid=record.pid, consumer_pid=record.peer_pid or "", event_type="FINALIZED"
-        )
-        return self._send(tx, record, NegotiationMessage.FINALIZATION, "events", message, now)
+_PATHS = {
+    NegotiationMessage.REQUEST: "request",
+    NegotiationMessage.OFFER: "offers",
+    NegotiationMessage.ACCEPTANCE: "events",
+    NegotiationMessage.AGREEMENT: "agreement",
+    NegotiationMessage.VERIFICATION: "agreement/verification",
+    NegotiationMessage.FINALIZATION: "events",
+    NegotiationMessage.TERMINATION: "termination",
+}
+"""Where each message goes, below the counterparty's address of the negotiation."""
 
-    def _enter_ledger(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> None:
-        """A finalised, signed agreement becomes a file and a line of the ledger."""
-        agreement = tx.agreement(record.agreement_id or "")
-        if agreement is None or agreement.statement is None or not agreement.signed:
-            return
-        tx.append_ledger(
-            LedgerEntry(
-                index=tx.ledger_size(),
-                kind="agreement",
-                identifier=agreement.identifier,
-                agreement_id=agreement.identifier,
-                dataset=agreement.dataset,
-                leaf=canonical(agreement.statement),
-                raw_rows_out=0,
-                raw_bytes_out=0,
-                result_bytes_out=0,
-                recorded=now,
-            )
-        )
-        tx.save_document(agreement.identifier, agreement_file(agreement.statement, agreement.documents))
+
+def _offer_of_ours(tx: Transaction, record: ContractNegotiation) -> JsonObject:
+    """The dataset's own offer where there is one; otherwise the offer on the table, repeated."""
+    published = tx.dataset(record.dataset)
+    if published is None or record.role is not Party.PROVIDER:
+        return record.offer
+    return {**cast("JsonObject", dict(published.dataset.offer.document)), "target": record.dataset}
 
 
 def negotiation_body(record: ContractNegotiation) -> JsonObject:
     """A negotiation as the counterparty sees it."""
-    provider = record.role is Party.PROVIDER
+    provider_pid, consumer_pid = record.pids
     return dsp.to_wire(
-        dsp.ContractNegotiation(
-            provider_pid=(record.pid if provider else record.peer_pid) or "",
-            consumer_pid=(record.peer_pid if provider else record.pid) or "",
-            state=str(record.state),
-        )
+        dsp.ContractNegotiation(provider_pid=provider_pid, consumer_pid=consumer_pid, state=str(record.state))
     )
+
+
+def _content(participant: Participant) -> JsonObject | None:
+    return None if participant.document is None else dict(participant.document.content)
 
 
 def _own(tx: Transaction, participant: Participant, pid: str) -> ContractNegotiation:
@@ -679,30 +553,3 @@ def _objection(record: ContractNegotiation, published: PublishedDataset, now: da
         return " ".join(reason["en"] for reason in refinement.reasons)
     decision = evaluate_offer(requested, record.peer, record.purpose, Facts(now))
     return None if decision.permitted else decision.explain("en")
-
-
-def _require_negotiated(record: ContractNegotiation, agreement: JsonObject, own: str) -> None:
-    """Refuse an agreement that is not the offer we asked for."""
-    expected = {"target": record.dataset, "assigner": record.peer, "assignee": own}
-    for name, value in expected.items():
-        if agreement.get(name) != value:
-            raise RequestRefusedError(f"The agreement's {name} is {agreement.get(name)!r}, not {value!r}.")
-    if not same_rules(parse_policy(agreement), parse_policy(record.offer)):
-        raise RequestRefusedError("The agreement's rules are not those of the offer that we asked for.")
-
-
-def _signing_party(document: DidDocument) -> SigningParty:
-    return SigningParty(document.did, document.did + CONTRACTS, document.digest)
-
-
-def _proof_by(statement: JsonObject | None, did: str) -> JsonObject | None:
-    if statement is None:
-        return None
-    return next(
-        (
-            dict(proof)
-            for proof in proofs_of(statement)
-            if str(proof["verificationMethod"]).startswith(did + "#")
-        ),
-        None,
-    )

@@ -7,9 +7,11 @@ from connector.ports import Changes, Store
 from connector.protocol.transfer import TransferFormat, TransferProcess, TransferState
 from connector.services.exchanging import RequestRefusedError
 from connector.services.transferring import Transferring
+from connector.services.waiting import settled
 from schemas.messages import DataAddress, parse_message
 
-_START_SECONDS = 30
+_PATIENCE = timedelta(seconds=30)
+_DECIDED = frozenset({TransferState.STARTED, TransferState.TERMINATED, TransferState.COMPLETED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,17 @@ class Opening:
         return _endpoint(await self._started(pid))
 
     async def _started(self, pid: str) -> TransferProcess:
-        for _ in range(_START_SECONDS):
-            seen = self._changes.version
-            record = await self._store.transact(lambda tx: tx.transfer(pid))
-            if record is not None and record.state is TransferState.STARTED:
-                return record
-            if record is None or record.state in {TransferState.TERMINATED, TransferState.COMPLETED}:
-                reason = record.reason if record else None
-                raise RequestRefusedError(f"The provider gave no access: {reason or 'no reason given'}.")
-            await self._changes.wait_past(seen, timedelta(seconds=1))
+        record = await settled(
+            self._changes,
+            lambda: self._store.transact(lambda tx: tx.transfer(pid)),
+            lambda seen: seen is None or seen.state in _DECIDED,
+            _PATIENCE,
+        )
+        if record is not None and record.state is TransferState.STARTED:
+            return record
+        if record is None or record.state in _DECIDED:
+            reason = record.reason if record else None
+            raise RequestRefusedError(f"The provider gave no access: {reason or 'no reason given'}.")
         raise RequestRefusedError("The provider did not start the transfer in time; try again.")
 
 

@@ -28,7 +28,7 @@ from connector.ports import (
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
 from connector.queries.decompose import site_statement, withhold
-from connector.queries.errors import QueryRefusedError
+from connector.queries.errors import DataUnreadableError, QueryRefusedError
 from connector.queries.gate import plan_query
 from connector.queries.partials import ROWS, STATUS, GroupStatus
 from connector.queries.plan import QueryPlan
@@ -41,6 +41,7 @@ from schemas.vocabulary import POLICY
 QUERY_ACTION = POLICY + "query"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENGINE_SECONDS = 30.0
+_UNREADABLE = "The provider could not read its data. The use was not counted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,9 @@ class AnsweringQueries:
             partials = await self._compute(admission)
         except Exception as failure:
             await self._give_back(admission, statement, purpose, failure)
+            if isinstance(failure, DataUnreadableError):
+                # Its own sentence names files and values: it is for our steward, not for the consumer.
+                raise DataUnreadableError(_UNREADABLE) from failure
             raise
         return await self._release(admission, statement, purpose, partials)
 

@@ -6,14 +6,15 @@ Source:
 
 import hashlib
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from connector.ports import Clock, Identifiers, Participant, Store, StoredAnswer, Transaction, Wake
-from connector.protocol.exchange import acknowledge, receive
+from connector.protocol.exchange import LocalProtocolError, acknowledge, receive
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement
 from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess, TransferState
+from connector.protocol.workflow import TRANSFER_ACTIONS, Situation, Workflow
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -54,6 +55,7 @@ class Transferring:
         identifiers: Names what is new, and makes access tokens.
         address: Our DSP base address.
         data_plane: Base address of our data plane.
+        workflow: Rules that override what a provider does by itself.
         wake: Called after each change that leaves something to deliver.
     """
 
@@ -65,6 +67,7 @@ class Transferring:
         identifiers: Identifiers,
         address: str,
         data_plane: str,
+        workflow: Workflow,
         wake: Wake,
     ) -> None:
         self._store = store
@@ -72,6 +75,7 @@ class Transferring:
         self._identifiers = identifiers
         self._address = address
         self._data_plane = data_plane
+        self._workflow = workflow
         self._wake = wake
 
     async def request(self, agreement_id: str, transfer_format: TransferFormat) -> str:
@@ -119,19 +123,21 @@ class Transferring:
             data_address=None,
             token_digest=None,
             reason=None,
+            occurrences={},
             created=now,
             updated=now,
         )
 
     def _open(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
         message = dsp.TransferRequestMessage(
+            id=self._identifiers.new(),
             consumer_pid=record.pid,
             agreement_id=record.agreement_id,
             format=record.transfer_format,
             callback_address=self._address,
         )
         return send(
-            tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", self._wire(message)), now
+            tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", dsp.to_wire(message)), now
         )
 
     async def opened(
@@ -181,6 +187,29 @@ class Transferring:
         self._wake()
         return answer
 
+    async def move(self, pid: str, kind: TransferMessage, reason: str | None = None) -> None:
+        """Suspend, resume, complete or terminate a transfer process, as either party may.
+
+        Args:
+            pid: Our pid of it.
+            kind: What to tell the counterparty.
+            reason: Why.
+
+        Raises:
+            UnknownExchangeError: There is no such transfer process.
+            LocalProtocolError: The protocol does not allow it now.
+        """
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> None:
+            record = tx.transfer(pid)
+            if record is None:
+                raise UnknownExchangeError(pid)
+            tx.save_transfer(self._say(replace(record, reason=reason), kind, tx, now))
+
+        await self._store.transact(work)
+        self._wake()
+
     async def shown(self, participant: Participant, pid: str) -> JsonObject:
         """The state of a transfer process, for the counterparty.
 
@@ -202,7 +231,7 @@ class Transferring:
             found = answer.get("providerPid" if record.role is Party.CONSUMER else "consumerPid")
             peer_pid = found if isinstance(found, str) else None
         record = replace(moved(record, acknowledge(exchange_of(record)), now), peer_pid=peer_pid)
-        tx.save_transfer(record)
+        tx.save_transfer(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
         """The counterparty has refused our message; a refused request ends the transfer."""
@@ -236,36 +265,77 @@ class Transferring:
             data_address=None,
             token_digest=None,
             reason=None,
+            occurrences={},
             created=now,
             updated=now,
         )
 
     def _react(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
-        """A provider starts a requested transfer at once; everything else waits for somebody."""
-        if record.role is not Party.PROVIDER or record.state is not TransferState.REQUESTED or record.pending:
+        """Do what a workflow rule says; without one, a provider starts a requested transfer at once."""
+        if record.pending is not None or record.state is None:
             return record
-        token = self._identifiers.secret()
-        address = dsp.bearer_data_address(self._data_plane, token)
-        message = dsp.TransferStartMessage(
-            provider_pid=record.pid, consumer_pid=record.peer_pid or "", data_address=address
+        rule = self._workflow.for_transfer(
+            Situation(record.role, record.agreement_id, record.state, record.occurrences.get(record.state, 0))
         )
-        record = replace(record, token_digest=token_digest(token))
-        letter = Letter(TransferMessage.START, f"/transfers/{record.peer_pid}/start", self._wire(message))
-        return send(tx, record, letter, now)
+        if rule is None:
+            requested = record.role is Party.PROVIDER and record.state is TransferState.REQUESTED
+            return self._say(record, TransferMessage.START, tx, now) if requested else record
+        kind = TRANSFER_ACTIONS.get(rule.action)
+        return record if kind is None else self._say(record, kind, tx, now, delay=rule.delay)
 
-    def _wire(self, message: dsp.Message) -> JsonObject:
-        return dsp.to_wire(message.model_copy(update={"id": self._identifiers.new()}))
+    def _say(
+        self,
+        record: TransferProcess,
+        kind: TransferMessage,
+        tx: Transaction,
+        now: datetime,
+        *,
+        delay: timedelta = timedelta(0),
+    ) -> TransferProcess:
+        address: dsp.DataAddress | None = None
+        if kind is TransferMessage.START and record.role is Party.PROVIDER:
+            # A new token with every start: what was given before a suspension stays closed.
+            token = self._identifiers.secret()
+            address = dsp.bearer_data_address(self._data_plane, token)
+            record = replace(record, token_digest=token_digest(token))
+        message = _message(record, kind, address).model_copy(update={"id": self._identifiers.new()})
+        path = f"/transfers/{record.peer_pid}/{_PATHS[kind]}"
+        return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
+
+
+_PATHS = {
+    TransferMessage.START: "start",
+    TransferMessage.SUSPENSION: "suspension",
+    TransferMessage.COMPLETION: "completion",
+    TransferMessage.TERMINATION: "termination",
+}
+"""Where each message goes, below the counterparty's address of the transfer process."""
+
+
+def _message(record: TransferProcess, kind: TransferMessage, address: dsp.DataAddress | None) -> dsp.Message:
+    provider_pid, consumer_pid = record.pids
+    pids = {"provider_pid": provider_pid, "consumer_pid": consumer_pid}
+    reason = (record.reason,) if record.reason else None
+    match kind:
+        case TransferMessage.START:
+            return dsp.TransferStartMessage(data_address=address, **pids)
+        case TransferMessage.SUSPENSION:
+            return dsp.TransferSuspensionMessage(reason=reason, **pids)
+        case TransferMessage.COMPLETION:
+            return dsp.TransferCompletionMessage(**pids)
+        case TransferMessage.TERMINATION:
+            return dsp.TransferTerminationMessage(reason=reason, **pids)
+        case TransferMessage.REQUEST:
+            raise LocalProtocolError("A transfer process is requested only once.")
+        case _:
+            assert_never(kind)
 
 
 def transfer_body(record: TransferProcess) -> JsonObject:
     """A transfer process as the counterparty sees it."""
-    provider = record.role is Party.PROVIDER
+    provider_pid, consumer_pid = record.pids
     return dsp.to_wire(
-        dsp.TransferProcess(
-            provider_pid=(record.pid if provider else record.peer_pid) or "",
-            consumer_pid=(record.peer_pid if provider else record.pid) or "",
-            state=str(record.state),
-        )
+        dsp.TransferProcess(provider_pid=provider_pid, consumer_pid=consumer_pid, state=str(record.state))
     )
 
 
