@@ -26,6 +26,7 @@ from connector.adapters.no_sandbox import NoCompute, NoQueries
 from connector.adapters.own_credentials import OwnCredentials, load_credentials
 from connector.adapters.sandbox_compute import SandboxCompute
 from connector.adapters.sql_store import SqlStore
+from connector.adapters.static_tokens import StaticToken, StaticTokens
 from connector.adapters.system_clock import RandomIdentifiers, SystemClock
 from connector.evidence.did import did_of
 from connector.evidence.ledger import leaf_hash
@@ -44,6 +45,7 @@ from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
 from connector.services.delivering import Delivering
+from connector.services.importing import Importing
 from connector.services.negotiating import Negotiating, NegotiationSettings
 from connector.services.opening import Opening
 from connector.services.publishing import Publishing
@@ -174,7 +176,7 @@ async def build_connector(
     credentials = load_credentials(settings.data_dir, did=did_of(settings.public_url), base_url=address)
     store = SqlStore(settings.store_url, leaf_hash)
     egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http, in_process=in_process)
-    identity = DidIdentity(
+    dids = DidIdentity(
         did=credentials.did,
         token_key=credentials.tokens_key,
         egress=egress,
@@ -183,12 +185,14 @@ async def build_connector(
         own_document=credentials.document,
         loopback_http=settings.unsafe_loopback_http,
     )
+    tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
+    identity = StaticTokens(tokens, dids)
     peers = HttpPeers(egress, identity)
     projections = ArrowProjections(settings.data_dir / "projections")
     engine, backend, notices = _engines(await probing, settings.data_dir)
     current = CurrentCatalog(store, credentials, settings)
 
-    workflow = Workflow()
+    workflow = Workflow([setting.rule() for setting in settings.workflow])
     negotiating = Negotiating(
         store=store,
         clock=clock,
@@ -281,8 +285,16 @@ async def build_connector(
                 messages=messages,
                 computations=computations,
                 publishing=publishing,
-                crawling=Crawling(store=store, clock=clock, peers=peers, resolver=identity),
+                crawling=Crawling(store=store, clock=clock, peers=peers, resolver=dids),
                 negotiating=negotiating,
+                importing=Importing(
+                    store=store,
+                    clock=clock,
+                    identifiers=identifiers,
+                    credentials=credentials,
+                    require_signatures=settings.require_signatures,
+                ),
+                transferring=transferring,
                 asking=AskingQueries(
                     store=store, clock=clock, identifiers=identifiers, peers=peers, opening=opening
                 ),

@@ -1,25 +1,37 @@
 """A participant's configuration: one TOML file, overridden by the environment, read once.
 
 Source:
-    docs/configuration.md
+    docs/installation.md
 """
 
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar
-from urllib.parse import urlsplit
+from typing import Annotated, ClassVar, Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from connector.evidence.did import did_of
+from connector.evidence.errors import DidError
+from connector.protocol.machine import Party
+from connector.protocol.workflow import Action, Rule, Workflow, WorkflowError
+
 ENVIRONMENT_PREFIX = "ALLMENDE_"
-Port = Annotated[int, Field(ge=0, le=65535)]
+_DELIMITER = "__"
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LONGEST_NAME = 200
+_DATABASES = ("sqlite:///", "postgresql+psycopg://")
+_DOCUMENTATION = "See docs/installation.md."
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class ConfigurationError(Exception):
@@ -31,8 +43,43 @@ class Listener(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port
+
+
+class StaticTokenSetting(BaseModel):
+    """A participant without a DID, known by a fixed token that both sides send."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    participant: Annotated[str, Field(min_length=1)]
+    token: Annotated[str, Field(min_length=16)]
+
+
+class WorkflowSetting(BaseModel):
+    """A rule for what the connector does by itself; see docs/configuration.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Party | None = None
+    state: str | None = None
+    action: Action
+    dataset: str | None = None
+    agreement: str | None = None
+    occurrence: Annotated[int, Field(ge=1)] | None = None
+    delay_ms: Annotated[int, Field(ge=0, le=86_400_000)] = 0
+
+    def rule(self) -> Rule:
+        """The rule as the protocol core has it."""
+        return Rule(
+            role=self.role,
+            state=self.state,
+            action=self.action,
+            dataset=self.dataset,
+            agreement=self.agreement,
+            occurrence=self.occurrence,
+            delay=timedelta(milliseconds=self.delay_ms),
+        )
 
 
 class Settings(BaseSettings):
@@ -47,14 +94,18 @@ class Settings(BaseSettings):
         unsafe_loopback_http: Allow http and addresses of this machine; for demonstrations and tests.
         public: The public listener: protocol, DID document, catalog, data plane.
         management: The management listener: API and pages of the steward.
+        static_tokens: Participants without a DID; on this machine only, unless
+            `unsafe_static_tokens` is set.
+        unsafe_static_tokens: Allow them on a listener that other machines reach.
+        workflow: Rules that override what policies decide; the first one that matches counts.
     """
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+        extra="forbid", frozen=True, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=_DELIMITER
     )
     toml_file: ClassVar[Path | None] = None
 
-    participant_name: Annotated[str, Field(min_length=1, max_length=200)]
+    participant_name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
     public_url: str
     data_dir: Path
     database_url: str = ""
@@ -62,14 +113,41 @@ class Settings(BaseSettings):
     unsafe_loopback_http: bool = False
     public: Listener = Listener(port=8080)
     management: Listener = Listener(port=8081)
+    static_tokens: tuple[StaticTokenSetting, ...] = ()
+    unsafe_static_tokens: bool = False
+    workflow: tuple[WorkflowSetting, ...] = ()
+
+    @model_validator(mode="after")
+    def _tokens_stay_on_this_machine(self) -> Self:
+        if self.static_tokens and self.public.host not in _LOOPBACK and not self.unsafe_static_tokens:
+            raise ValueError(
+                "static_tokens are refused on a listener that other machines reach; "
+                "remove them, or set unsafe_static_tokens"
+            )
+        return self
+
+    @field_validator("workflow")
+    @classmethod
+    def _rules_can_apply(cls, value: tuple[WorkflowSetting, ...]) -> tuple[WorkflowSetting, ...]:
+        try:
+            Workflow([setting.rule() for setting in value])
+        except WorkflowError as problem:
+            raise ValueError(str(problem)) from problem
+        return value
 
     @field_validator("public_url")
     @classmethod
     def _is_plain_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an address such as https://daten.example.de")
+        _address(value)
         return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_known_database(cls, value: str) -> str:
+        # The value itself is not repeated: it may hold a password.
+        if value and not value.startswith(_DATABASES):
+            raise ValueError(f"must begin with {' or '.join(_DATABASES)}")
+        return value
 
     @property
     def store_url(self) -> str:
@@ -104,28 +182,97 @@ def read_settings(path: Path) -> Settings:
     if not path.is_file():
         raise ConfigurationError(f"There is no configuration file {path}; make one with `allmende init`.")
     _refuse_unknown_environment()
-    reader = type("FileSettings", (Settings,), {"toml_file": path, "__module__": __name__})
+    reader: type[Settings] = type("FileSettings", (Settings,), {"toml_file": path, "__module__": __name__})
     try:
         settings = reader()
     except tomllib.TOMLDecodeError as problem:
         raise ConfigurationError(f"{path} is not valid TOML: {problem}.") from problem
+    except UnicodeDecodeError as problem:
+        raise ConfigurationError(f"{path} is not valid TOML: it is no UTF-8 text.") from problem
+    except OSError as problem:
+        raise ConfigurationError(f"{path} cannot be read: {problem.strerror}.") from problem
+    except SettingsError as problem:
+        # A variable for a whole section is read as JSON.
+        raise ConfigurationError(f"The environment: {problem}. {_DOCUMENTATION}") from problem
     except ValidationError as problem:
-        first = problem.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        what = "is not a setting" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ConfigurationError(f"{path}: {name}: {what}. See docs/configuration.md.") from problem
+        raise ConfigurationError(_sentence(path, problem)) from problem
     absolute = path.parent.absolute() / settings.data_dir
     return settings.model_copy(update={"data_dir": absolute})
 
 
+def require_name(value: str) -> None:
+    """Refuse what no participant can be called.
+
+    Raises:
+        ConfigurationError: It is empty, too long, or no Unicode text.
+    """
+    if not value.strip() or len(value) > _LONGEST_NAME:
+        raise ConfigurationError(f"A participant's name has 1 to {_LONGEST_NAME} characters.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ConfigurationError("A participant's name must be Unicode text (UTF-8).")
+
+
+def require_address(value: str) -> SplitResult:
+    """Split the address of a public listener, and refuse what is none.
+
+    Raises:
+        ConfigurationError: It is no plain http(s) address of a host with a name.
+    """
+    try:
+        return _address(value)
+    except ValueError as problem:
+        raise ConfigurationError(f"The address {value!r} cannot be used: it {problem}.") from problem
+
+
+def _address(value: str) -> SplitResult:
+    """The parts of a public listener's address; a ValueError where it is none."""
+    try:
+        parts = urlsplit(value)
+    except ValueError as problem:
+        raise ValueError(f"is malformed: {problem}") from problem
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://daten.example.de")
+    try:
+        did_of(value)
+    except DidError as problem:
+        raise ValueError(
+            "has no did:web name: it needs a lower-case host name, no IP address and no user name, "
+            "a port from 1 to 65535 if any, and plain path segments"
+        ) from problem
+    return parts
+
+
+def _sentence(path: Path, problem: ValidationError) -> str:
+    """What is wrong with the first wrong setting, and where it was set."""
+    first = problem.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    variable = (ENVIRONMENT_PREFIX + _DELIMITER.join(place)).upper()
+    is_from_environment = variable in {name.upper() for name in os.environ}
+    where = f"The environment variable {variable}" if is_from_environment else f"{path}: {'.'.join(place)}"
+    what = {
+        "extra_forbidden": "is not a setting",
+        "missing": "is missing",
+    }.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return f"{where}: {what.rstrip('.')}. {_DOCUMENTATION}"
+
+
+def _known_variables() -> set[str]:
+    listener = {name.upper() for name in Listener.model_fields}
+    known = set()
+    for name, field in Settings.model_fields.items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        known.add(variable)
+        if field.annotation is Listener:
+            known |= {variable + _DELIMITER + part for part in listener}
+    return known
+
+
 def _refuse_unknown_environment() -> None:
     """A misspelt variable must not be ignored: it might have been the one that matters."""
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    known = _known_variables() | _OTHER_VARIABLES
     for name in os.environ:
-        if name.startswith(ENVIRONMENT_PREFIX) and name.partition("__")[0] not in known | _OTHER_VARIABLES:
-            raise ConfigurationError(
-                f"The environment variable {name} is not a setting; see docs/configuration.md."
-            )
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+            raise ConfigurationError(f"The environment variable {name} is not a setting. {_DOCUMENTATION}")
 
 
 _OTHER_VARIABLES = frozenset({"ALLMENDE_SPEC_DIR"})

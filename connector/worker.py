@@ -27,7 +27,8 @@ class Worker:
         delivering: Empties the outbox.
         computing: Runs other participants' computations.
         commissioning: Follows our own.
-        changes: Wakes the loops.
+        messages: Wakes the delivery.
+        computations: Wakes what looks after computations; messages that move do not.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Worker:
         delivering: Delivering,
         computing: Computing,
         commissioning: Commissioning,
-        changes: Changes,
+        messages: Changes,
+        computations: Changes,
     ) -> None:
         self._delivering = delivering
         self._computing = computing
         self._commissioning = commissioning
-        self._changes = changes
+        self._messages = messages
+        self._computations = computations
 
     async def run(self) -> None:
         """Run until cancelled; a failure of one round is logged and does not end the loop."""
@@ -54,22 +57,23 @@ class Worker:
             await self._delivering.aclose()
 
     async def _loop(self, step: Callable[[], Awaitable[timedelta | None]]) -> None:
-        while not self._changes.closed:
-            seen = self._changes.version
+        while not self._messages.closed:
+            seen = self._messages.version
             pause = _SAFETY_NET
             try:
-                pause = min(await step() or _SAFETY_NET, _SAFETY_NET)
+                due_in = await step()
+                pause = _SAFETY_NET if due_in is None else min(due_in, _SAFETY_NET)
             except Exception:
                 log.exception("delivering failed")
                 await asyncio.sleep(_AFTER_FAILURE)
-            await self._changes.wait_past(seen, pause)
+            await self._messages.wait_past(seen, pause)
 
     async def _rounds(self, step: Callable[[], Awaitable[None]], group: asyncio.TaskGroup) -> None:
         """Start a round at every change: a round that waits must not keep the next one from starting."""
-        while not self._changes.closed:
-            seen = self._changes.version
+        while not self._computations.closed:
+            seen = self._computations.version
             group.create_task(_guarded(step))
-            await self._changes.wait_past(seen, _SAFETY_NET)
+            await self._computations.wait_past(seen, _SAFETY_NET)
 
 
 async def _guarded(step: Callable[[], Awaitable[None]]) -> None:

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from connector.adapters.did_identity import DidIdentity
 from connector.adapters.egress import EgressClient, EgressFailedError, EgressRefusedError
+from connector.adapters.static_tokens import Identity
 from connector.ports import PeerAnswer, PeerRefusedError, PeerUnreachableError
 
 _FAILED = 500
@@ -17,7 +17,7 @@ class HttpPeers:
         identity: Makes our tokens.
     """
 
-    def __init__(self, egress: EgressClient, identity: DidIdentity) -> None:
+    def __init__(self, egress: EgressClient, identity: Identity) -> None:
         self._egress = egress
         self._identity = identity
 

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector.ports import Participant
 
-SESSION_COOKIE: Final = "allmende_session"
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -89,7 +88,7 @@ class ManagementGuard:
         answer = RedirectResponse(request.url.path, 303)
         if _equal(offered, self._token):
             answer.set_cookie(
-                SESSION_COOKIE, self._session, httponly=True, samesite="strict", max_age=12 * 3600
+                session_cookie(request), self._session, httponly=True, samesite="strict", max_age=12 * 3600
             )
         return answer
 
@@ -98,7 +97,7 @@ class ManagementGuard:
         return scheme.lower() == "bearer" and _equal(token, self._token)
 
     def _has_cookie(self, request: Request) -> bool:
-        return _equal(request.cookies.get(SESSION_COOKIE, ""), self._session)
+        return _equal(request.cookies.get(session_cookie(request), ""), self._session)
 
 
 class SessionTokens:
@@ -106,8 +105,13 @@ class SessionTokens:
 
     def csrf_token(self, request: Request) -> str:
         """A digest of the session cookie: another site can neither read nor guess it."""
-        cookie = request.cookies.get(SESSION_COOKIE, "")
+        cookie = request.cookies.get(session_cookie(request), "")
         return hashlib.sha256(b"form " + cookie.encode()).hexdigest() if cookie else ""
+
+
+def session_cookie(request: Request) -> str:
+    """Name of the session cookie, one per port: browsers keep cookies by host, which connectors may share."""
+    return f"allmende_session_{request.url.port or 0}"
 
 
 def session_of(token: str) -> str:

@@ -162,7 +162,7 @@ async def _negotiated(
 ) -> Response:
     wanted = choose_media_type(request.headers.get("accept"), order)
     if wanted is None:
-        return _not_acceptable()
+        return _not_acceptable(page_language(request))
     # Plain JSON is what JSON-LD is; readers that know nothing else still get it.
     return await _answer(request, representations, key, JSON_LD if wanted == "application/json" else wanted)
 
@@ -205,10 +205,15 @@ def _alternates(address: str) -> list[str]:
     ]
 
 
-def _not_acceptable() -> Response:
-    offered = f"{HTML}, {TURTLE}, {JSON_LD}"
-    sentence = f"The catalog exists as {offered}. Ask for one of these in the Accept header.\n"
-    return Response(sentence, 406, media_type="text/plain", headers={"Vary": _VARY})
+_OFFERED: Final = f"{HTML}, {TURTLE}, {JSON_LD}"
+_NOT_ACCEPTABLE: Final = {
+    "de": f"Den Katalog gibt es als {_OFFERED}. Fordern Sie eines davon im Accept-Header an.\n",
+    "en": f"The catalog exists as {_OFFERED}. Ask for one of these in the Accept header.\n",
+}
+
+
+def _not_acceptable(language: str) -> Response:
+    return Response(_NOT_ACCEPTABLE[language], 406, media_type="text/plain", headers={"Vary": _VARY})
 
 
 def _is_known(header: str | None, etag: str) -> bool:

@@ -122,6 +122,16 @@ def _add_negotiations(router: APIRouter, services: DspServices) -> None:
 
         return await _guarded(answer, _negotiation_error(None))
 
+    @router.post("/negotiations/offers")
+    async def offered(request: Request) -> Response:
+        async def answer() -> Response:
+            arrived = await _arrived(services, request)
+            message = dsp.parse_message(arrived.document, dsp.ContractOfferMessage)
+            _require(message.callback_address is not None, "The first offer needs a callbackAddress.")
+            return _sent(await negotiating.opened(arrived.participant, arrived.delivery, message))
+
+        return await _guarded(answer, _negotiation_error(None))
+
     for path, kind in _NEGOTIATION_MESSAGES.items():
         router.add_api_route(
             f"/negotiations/{{pid}}/{path}", _negotiation_route(services, kind), methods=["POST"]

@@ -15,19 +15,24 @@ from pydantic_core import to_jsonable_python
 
 from catalog.model import Column
 from connector.http.data_plane import computation_body
-from connector.ports import Changes, LedgerEntry, RemoteDataset, Store, Transaction
+from connector.ports import Changes, LedgerEntry, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState
+from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
+from connector.protocol.transfer import TransferMessage, TransferProcess
 from connector.services.asking import AskingQueries, FederatedResult
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
-from connector.services.negotiating import Negotiating
+from connector.services.importing import ForeignAgreement, Importing
+from connector.services.negotiating import Negotiating, WantedContract
 from connector.services.publishing import Publication, Publishing
 from connector.services.querying import ARROW_STREAM
+from connector.services.transferring import Transferring
 from connector.services.waiting import settled
 from policies.terms import classify
+from schemas.messages import Agreement
 from schemas.strict_json import JsonObject
 
 PREFIX: Final = "/api"
@@ -53,7 +58,7 @@ class _Body(BaseModel):
 class DatasetBody(_Body):
     """A dataset to put on offer."""
 
-    identifier: Annotated[str, Field(pattern=r"^urn:uuid:[0-9a-f-]{36}$")] | None = None
+    identifier: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._~-]{0,199}$")] | None = None
     table: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
     title: _Texts
     description: _Texts
@@ -74,11 +79,47 @@ class CatalogBody(_Body):
 
 
 class NegotiationBody(_Body):
-    """A contract to ask for: the offer is the dataset's first one where none is given."""
+    """A contract to ask for.
+
+    Without provider, address and offer they are taken from the provider's catalog as last read.
+    """
 
     dataset: str
+    provider: str | None = None
+    address: str | None = None
     offer: Mapping[str, JsonValue] | None = None
     purpose: str | None = None
+
+
+class OfferBody(_Body):
+    """An offer of ours to make to a consumer that has not asked."""
+
+    dataset: str
+    consumer: str
+    address: str
+
+
+class AgreementBody(_Body):
+    """An agreement that was made elsewhere."""
+
+    role: Party
+    peer: str
+    address: str
+    agreement: Agreement
+
+
+class TransferBody(_Body):
+    """Access to ask for under an agreement."""
+
+    agreement_id: str
+    format: str
+
+
+class MoveBody(_Body):
+    """What to do with a transfer process."""
+
+    action: Literal["start", "suspension", "completion", "termination"]
+    reason: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 
 class ReasonBody(_Body):
@@ -115,6 +156,8 @@ class ManagementServices:
     publishing: Publishing
     crawling: Crawling
     negotiating: Negotiating
+    importing: Importing
+    transferring: Transferring
     asking: AskingQueries
     commissioning: Commissioning
     computing: Computing
@@ -143,6 +186,7 @@ def management_router(services: ManagementServices) -> APIRouter:
     _add_catalogs(router, services)
     _add_negotiations(router, services)
     _add_agreements(router, services)
+    _add_transfers(router, services)
     _add_queries(router, services)
     _add_computations(router, services)
     _add_ledger(router, services)
@@ -225,14 +269,14 @@ def _add_catalogs(router: APIRouter, services: ManagementServices) -> None:
 def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/negotiations", status_code=202)
     async def request(body: NegotiationBody) -> JSONResponse:
-        remote = await services.store.transact(lambda tx: _remote(tx, body.dataset))
-        offer = body.offer if body.offer is not None else remote.view.offers[0]
-        pid = await services.negotiating.request(
-            provider=remote.provider,
-            address=remote.address,
-            dataset=body.dataset,
-            offer=cast("JsonObject", dict(offer)),
-            purpose=body.purpose,
+        wanted = await services.store.transact(lambda tx: _wanted(tx, body))
+        pid = await services.negotiating.request(wanted)
+        return JSONResponse({"pid": pid}, 202)
+
+    @router.post("/offers", status_code=202)
+    async def offer(body: OfferBody) -> JSONResponse:
+        pid = await services.negotiating.offer(
+            consumer=body.consumer, address=body.address, dataset=body.dataset
         )
         return JSONResponse({"pid": pid}, 202)
 
@@ -272,9 +316,30 @@ def _add_agreements(router: APIRouter, services: ManagementServices) -> None:
         records = await services.store.transact(lambda tx: tx.agreements())
         return JSONResponse([_agreement(record) for record in records])
 
+    @router.post("/agreements", status_code=201)
+    async def bring_in(body: AgreementBody) -> JSONResponse:
+        foreign = ForeignAgreement(body.role, body.peer, body.address, body.agreement)
+        return JSONResponse({"identifier": await services.importing.agreement(foreign)}, 201)
+
     @router.get("/agreements/{identifier}/evidence")
     async def evidence(identifier: str) -> Response:
         return await _document(services, identifier)
+
+
+def _add_transfers(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/transfers", status_code=202)
+    async def request(body: TransferBody) -> JSONResponse:
+        return JSONResponse({"pid": await services.transferring.request(body.agreement_id, body.format)}, 202)
+
+    @router.get("/transfers")
+    async def listed() -> JSONResponse:
+        records = await services.store.transact(lambda tx: tx.transfers())
+        return JSONResponse([_transfer(record) for record in records])
+
+    @router.post("/transfers/{pid}/moves", status_code=202)
+    async def move(pid: str, body: MoveBody) -> Response:
+        await services.transferring.move(pid, TransferMessage(body.action), body.reason)
+        return Response(status_code=202)
 
 
 def _add_queries(router: APIRouter, services: ManagementServices) -> None:
@@ -373,15 +438,21 @@ def _computation_is_settled(record: Computation) -> bool:
     return record.held is not None or record.state in {ComputationState.RELEASED, ComputationState.TERMINATED}
 
 
-def _remote(tx: Transaction, dataset: str) -> RemoteDataset:
-    remote = tx.remote_dataset(dataset)
+def _wanted(tx: Transaction, body: NegotiationBody) -> WantedContract:
+    """What to ask for: as stated, or else as in the provider's catalog."""
+    if body.provider is not None and body.address is not None and body.offer is not None:
+        offer = cast("JsonObject", dict(body.offer))
+        return WantedContract(body.provider, body.address, body.dataset, offer, body.purpose)
+    remote = tx.remote_dataset(body.dataset)
     if remote is None:
         raise RequestRefusedError(
             "This dataset is in no catalog that was read; read the provider's catalog first."
         )
     if not remote.view.offers:
         raise RequestRefusedError("The provider makes no offer for this dataset.")
-    return remote
+    stated = body.offer if body.offer is not None else remote.view.offers[0]
+    offer = cast("JsonObject", dict(stated))
+    return WantedContract(remote.provider, remote.address, body.dataset, offer, body.purpose)
 
 
 def _negotiation(record: ContractNegotiation) -> JsonObject:
@@ -393,6 +464,18 @@ def _negotiation(record: ContractNegotiation) -> JsonObject:
         "state": record.state.value if record.state else None,
         "agreement_id": record.agreement_id,
         "held": record.held,
+        "reason": record.reason,
+    }
+
+
+def _transfer(record: TransferProcess) -> JsonObject:
+    return {
+        "pid": record.pid,
+        "role": record.role.value,
+        "peer": record.peer,
+        "agreement_id": record.agreement_id,
+        "format": record.transfer_format,
+        "state": record.state.value if record.state else None,
         "reason": record.reason,
     }
 

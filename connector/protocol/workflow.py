@@ -67,7 +67,7 @@ class Rule:
 
     Attributes:
         role: The role that we play; None for both.
-        state: The state that the exchange has come to.
+        state: The state that the exchange has come to; None for every state.
         action: What to do.
         dataset: Pattern of the dataset's IRI, with `*` and `?`; None in rules for transfers.
         agreement: Pattern of the agreement's IRI; None in rules for negotiations.
@@ -76,7 +76,7 @@ class Rule:
     """
 
     role: Party | None
-    state: str
+    state: str | None
     action: Action
     dataset: str | None = None
     agreement: str | None = None
@@ -135,7 +135,7 @@ def _matches(rule: Rule, situation: Situation) -> bool:
     pattern = rule.dataset if rule.dataset is not None else rule.agreement
     return (
         rule.role in {None, situation.role}
-        and rule.state == situation.state
+        and rule.state in {None, situation.state}
         and rule.occurrence in {None, situation.occurrence}
         and fnmatchcase(situation.subject, pattern or "*")
     )
@@ -147,16 +147,18 @@ def _check(rule: Rule) -> None:
             "A workflow rule names either a dataset (negotiations) or an agreement (transfers)."
         )
     machine = NEGOTIATION if rule.dataset is not None else TRANSFER
-    if rule.state not in machine.states():
+    if rule.state is not None and rule.state not in machine.states():
         raise WorkflowError(
             f"A {machine.name} has no state {rule.state!r}; it has: {', '.join(machine.states())}."
         )
     if rule.action not in {Action.HOLD, Action.NONE} and not _is_possible(rule, machine):
-        raise WorkflowError(f"In a {machine.name} nobody can {rule.action} in state {rule.state}.")
+        raise WorkflowError(f"In a {machine.name} nobody can {rule.action} in state {rule.state or 'every'}.")
 
 
 def _is_possible(rule: Rule, machine: Machine) -> bool:
     actions = NEGOTIATION_ACTIONS if machine is NEGOTIATION else TRANSFER_ACTIONS
     message = actions.get(rule.action)
     roles = tuple(Party) if rule.role is None else (rule.role,)
-    return message is not None and any(machine.target(rule.state, message, role) for role in roles)
+    return None not in {message, rule.state} and any(
+        machine.target(rule.state, message or "", role) for role in roles
+    )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from connector.ports import OutboundMessage, StoredAnswer, Transaction
 from connector.protocol.exchange import Exchange, RemoteProtocolError, propose
-from connector.protocol.machine import Machine
+from connector.protocol.machine import Machine, Party
 from connector.protocol.negotiation import (
     NEGOTIATION,
     ContractNegotiation,
@@ -98,6 +98,22 @@ def _counted(record: ContractNegotiation | TransferProcess, state: str | None) -
     if state is None or state == record.state:
         return record.occurrences
     return {**record.occurrences, state: record.occurrences.get(state, 0) + 1}
+
+
+def addressed(record: Record, provider_pid: str | None, consumer_pid: str | None) -> Record:
+    """A record, once it is clear that a message is about its exchange.
+
+    The counterparty's pid is taken from the message where we do not know it yet:
+    a message can overtake the answer to our first one, or that answer is lost.
+
+    Raises:
+        RequestRefusedError: The message is about another exchange.
+    """
+    provider = record.role is Party.PROVIDER
+    ours, theirs = (provider_pid, consumer_pid) if provider else (consumer_pid, provider_pid)
+    if ours != record.pid or theirs is None or record.peer_pid not in {None, theirs}:
+        raise RequestRefusedError("The pids of the message are not those of the exchange.")
+    return replace(record, peer_pid=theirs)
 
 
 def send(transaction: Transaction, record: Record, letter: Letter, now: datetime) -> Record:

@@ -29,6 +29,7 @@ from connector.services.exchanging import (
     Letter,
     RequestRefusedError,
     UnknownExchangeError,
+    addressed,
     exchange_of,
     forget_pending,
     moved,
@@ -69,6 +70,25 @@ class NegotiationSettings:
     require_signatures: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class WantedContract:
+    """A contract that we ask for.
+
+    Attributes:
+        provider: The provider's DID.
+        address: Its DSP base address.
+        dataset: IRI of the dataset.
+        offer: The offer, as in its catalog.
+        purpose: What the data are to be used for, as an absolute IRI.
+    """
+
+    provider: str
+    address: str
+    dataset: str
+    offer: JsonObject
+    purpose: str | None = None
+
+
 class Negotiating:
     """Takes and sends the messages of contract negotiations.
 
@@ -103,17 +123,11 @@ class Negotiating:
 
     # what the steward and the query API ask for
 
-    async def request(
-        self, *, provider: str, address: str, dataset: str, offer: JsonObject, purpose: str | None
-    ) -> str:
+    async def request(self, wanted: WantedContract) -> str:
         """Ask a provider for a contract on one of its offers.
 
         Args:
-            provider: The provider's DID.
-            address: Its DSP base address.
-            dataset: IRI of the dataset.
-            offer: The offer, as in its catalog.
-            purpose: What the data are to be used for, as an absolute IRI.
+            wanted: What we ask for.
 
         Returns:
             Our pid of the negotiation.
@@ -123,40 +137,67 @@ class Negotiating:
                 we accept no contract that we do not understand.
         """
         now = self._clock.now()
-        require_enforceable(parse_policy(offer, default_target=dataset))
-        pid = self._identifiers.new()
-        record = ContractNegotiation(
-            pid=pid,
+        require_enforceable(parse_policy(wanted.offer, default_target=wanted.dataset))
+        record = _new(
+            pid=self._identifiers.new(),
             role=Party.CONSUMER,
-            peer=provider,
-            peer_pid=None,
-            peer_address=address.rstrip("/"),
-            peer_document=None,
-            dataset=dataset,
-            state=None,
-            pending=None,
-            offer={**offer, "target": dataset},
-            agreement_id=None,
-            purpose=purpose,
-            approved=False,
-            held=None,
-            reason=None,
-            signing=False,
-            occurrences={},
-            created=now,
-            updated=now,
+            peer=wanted.provider,
+            address=wanted.address,
+            offer={**wanted.offer, "target": wanted.dataset},
+            now=now,
+            purpose=wanted.purpose,
         )
+        declared: JsonObject = {"signing": [SIGNING]}
         message = dsp.ContractRequestMessage(
             id=self._identifiers.new(),
-            consumer_pid=pid,
+            consumer_pid=record.pid,
             offer=record.offer,
             callback_address=self._settings.address,
-            evidence={"signing": [SIGNING], **({"purpose": purpose} if purpose else {})},
+            evidence={**declared, "purpose": wanted.purpose} if wanted.purpose else declared,
         )
-        letter = Letter(NegotiationMessage.REQUEST, "/negotiations/request", dsp.to_wire(message))
+        return await self._begin(record, NegotiationMessage.REQUEST, message, now)
+
+    async def offer(self, *, consumer: str, address: str, dataset: str) -> str:
+        """Make an offer to a consumer that has not asked for one.
+
+        Args:
+            consumer: The consumer's DID.
+            address: Its DSP base address.
+            dataset: IRI of a dataset of ours.
+
+        Returns:
+            Our pid of the negotiation.
+
+        Raises:
+            UnknownExchangeError: The dataset is not on offer.
+        """
+        now = self._clock.now()
+        published = await self._store.transact(lambda tx: tx.dataset(dataset))
+        if published is None or not published.dataset.publishing:
+            raise UnknownExchangeError(dataset)
+        record = _new(
+            pid=self._identifiers.new(),
+            role=Party.PROVIDER,
+            peer=consumer,
+            address=address,
+            offer={**cast("JsonObject", dict(published.dataset.offer.document)), "target": dataset},
+            now=now,
+        )
+        message = dsp.ContractOfferMessage(
+            id=self._identifiers.new(),
+            provider_pid=record.pid,
+            offer=record.offer,
+            callback_address=self._settings.address,
+        )
+        return await self._begin(record, NegotiationMessage.OFFER, message, now)
+
+    async def _begin(
+        self, record: ContractNegotiation, kind: NegotiationMessage, message: dsp.Message, now: datetime
+    ) -> str:
+        letter = Letter(kind, f"/negotiations/{_OPENINGS[kind]}", dsp.to_wire(message))
         await self._store.transact(lambda tx: tx.save_negotiation(send(tx, record, letter, now)))
         self._wake()
-        return pid
+        return record.pid
 
     async def accept(self, pid: str) -> None:
         """Accept a negotiation that was held for a person.
@@ -193,19 +234,22 @@ class Negotiating:
     # what counterparties send
 
     async def opened(
-        self, participant: Participant, delivery: Delivery, message: dsp.ContractRequestMessage
+        self,
+        participant: Participant,
+        delivery: Delivery,
+        message: dsp.ContractRequestMessage | dsp.ContractOfferMessage,
     ) -> StoredAnswer:
-        """Take the first message of a negotiation from a consumer.
+        """Take the first message of a negotiation: a consumer's request, or a provider's offer.
 
         Raises:
-            UnknownExchangeError: The dataset is not on offer.
-            RequestRefusedError: The request repeats a consumerPid with other content.
+            UnknownExchangeError: The requested dataset is not on offer.
+            RequestRefusedError: The message repeats a pid with other content.
         """
         now = self._clock.now()
 
         def take(tx: Transaction) -> StoredAnswer:
             record = self._open(tx, participant, message, now)
-            record = moved(record, receive(exchange_of(record), NegotiationMessage.REQUEST), now)
+            record = moved(record, receive(exchange_of(record), _kind(message)), now)
             tx.save_negotiation(self._react(tx, record, now))
             return StoredAnswer(201, negotiation_body(record))
 
@@ -227,7 +271,7 @@ class Negotiating:
         now = self._clock.now()
 
         def take(tx: Transaction) -> StoredAnswer:
-            before = _own(tx, participant, pid)
+            before = addressed(_own(tx, participant, pid), message.provider_pid, message.consumer_pid)
             kind = _kind(message)
             after = moved(before, receive(exchange_of(before), kind), now)
             after = replace(after, peer_document=_content(participant), held=None)
@@ -287,40 +331,31 @@ class Negotiating:
         self,
         tx: Transaction,
         participant: Participant,
-        message: dsp.ContractRequestMessage,
+        message: dsp.ContractRequestMessage | dsp.ContractOfferMessage,
         now: datetime,
     ) -> ContractNegotiation:
-        if tx.negotiation_of(participant.did, message.consumer_pid) is not None:
-            raise RequestRefusedError(
-                f"There is a negotiation with the consumerPid {message.consumer_pid} already."
-            )
-        dataset = str(message.offer["target"])
-        record = tx.dataset(dataset)
-        if record is None or not record.dataset.publishing:
-            raise UnknownExchangeError(dataset)
-        declared = message.evidence or {}
-        purpose = declared.get("purpose")
-        signing = declared.get("signing")
-        return ContractNegotiation(
+        requested = isinstance(message, dsp.ContractRequestMessage)
+        peer_pid = message.consumer_pid if requested else message.provider_pid
+        if peer_pid is None or tx.negotiation_of(participant.did, peer_pid) is not None:
+            raise RequestRefusedError(f"There is a negotiation with the pid {peer_pid} already.")
+        if requested:
+            _require_offered(tx, str(message.offer["target"]))
+        declared = (message.evidence or {}) if isinstance(message, dsp.ContractRequestMessage) else {}
+        purpose, signing = declared.get("purpose"), declared.get("signing")
+        record = _new(
             pid=self._identifiers.new(),
-            role=Party.PROVIDER,
+            role=Party.PROVIDER if requested else Party.CONSUMER,
             peer=participant.did,
-            peer_pid=message.consumer_pid,
-            peer_address=str(message.callback_address).rstrip("/"),
-            peer_document=_content(participant),
-            dataset=dataset,
-            state=None,
-            pending=None,
+            address=str(message.callback_address),
             offer=dict(message.offer),
-            agreement_id=None,
+            now=now,
             purpose=purpose if isinstance(purpose, str) else None,
-            approved=False,
-            held=None,
-            reason=None,
+        )
+        return replace(
+            record,
+            peer_pid=peer_pid,
+            peer_document=_content(participant),
             signing=isinstance(signing, list) and SIGNING in signing,
-            occurrences={},
-            created=now,
-            updated=now,
         )
 
     def _absorb(
@@ -472,6 +507,9 @@ class Negotiating:
                 assert_never(kind)
 
 
+_OPENINGS = {NegotiationMessage.REQUEST: "request", NegotiationMessage.OFFER: "offers"}
+"""Where the first message of a negotiation goes, below the counterparty's base address."""
+
 _PATHS = {
     NegotiationMessage.REQUEST: "request",
     NegotiationMessage.OFFER: "offers",
@@ -482,6 +520,46 @@ _PATHS = {
     NegotiationMessage.TERMINATION: "termination",
 }
 """Where each message goes, below the counterparty's address of the negotiation."""
+
+
+def _new(
+    *,
+    pid: str,
+    role: Party,
+    peer: str,
+    address: str,
+    offer: JsonObject,
+    now: datetime,
+    purpose: str | None = None,
+) -> ContractNegotiation:
+    """A negotiation about which nothing has been said yet."""
+    return ContractNegotiation(
+        pid=pid,
+        role=role,
+        peer=peer,
+        peer_pid=None,
+        peer_address=address.rstrip("/"),
+        peer_document=None,
+        dataset=str(offer["target"]),
+        state=None,
+        pending=None,
+        offer=offer,
+        agreement_id=None,
+        purpose=purpose,
+        approved=False,
+        held=None,
+        reason=None,
+        signing=False,
+        occurrences={},
+        created=now,
+        updated=now,
+    )
+
+
+def _require_offered(tx: Transaction, dataset: str) -> None:
+    published = tx.dataset(dataset)
+    if published is None or not published.dataset.publishing:
+        raise UnknownExchangeError(dataset)
 
 
 def _offer_of_ours(tx: Transaction, record: ContractNegotiation) -> JsonObject:

@@ -19,6 +19,7 @@ from connector.protocol.transfer import TransferFormat
 from connector.services.computing import COMPUTE_ACTION
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.querying import QUERY_ACTION
+from policies.actions import includes
 from policies.model import LanguageMap, Policy
 from policies.odrl import parse_policy
 from policies.restrictions import computation_restrictions, query_restrictions
@@ -170,15 +171,15 @@ def _dataset(
 
 def _formats(policy: Policy) -> tuple[str, ...]:
     found = tuple(
-        _FORMATS[permission.action].value
-        for permission in policy.permissions
-        if permission.action in _FORMATS
+        transfer_format.value
+        for action, transfer_format in _FORMATS.items()
+        if any(includes(permission.action, action) for permission in policy.permissions)
     )
     if not found:
         raise RequestRefusedError(
             "The offer permits neither queries nor computations, so there is nothing to serve."
         )
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def _require_columns(columns: Sequence[Column], description: TableDescription) -> None:

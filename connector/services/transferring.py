@@ -20,6 +20,7 @@ from connector.services.exchanging import (
     Letter,
     RequestRefusedError,
     UnknownExchangeError,
+    addressed,
     exchange_of,
     forget_pending,
     moved,
@@ -78,7 +79,7 @@ class Transferring:
         self._workflow = workflow
         self._wake = wake
 
-    async def request(self, agreement_id: str, transfer_format: TransferFormat) -> str:
+    async def request(self, agreement_id: str, transfer_format: str) -> str:
         """Ask the provider for access under an agreement, or find the access that we have.
 
         Args:
@@ -108,7 +109,7 @@ class Transferring:
         return pid
 
     def _new_request(
-        self, agreement: ContractAgreement, transfer_format: TransferFormat, now: datetime
+        self, agreement: ContractAgreement, transfer_format: str, now: datetime
     ) -> TransferProcess:
         return TransferProcess(
             pid=self._identifiers.new(),
@@ -176,7 +177,7 @@ class Transferring:
         now = self._clock.now()
 
         def take(tx: Transaction) -> StoredAnswer:
-            before = _own(tx, participant, pid)
+            before = addressed(_own(tx, participant, pid), message.provider_pid, message.consumer_pid)
             after = moved(before, receive(exchange_of(before), _kind(message)), now)
             forget_pending(tx, before, after)
             after = _absorb(after, message)
@@ -390,7 +391,7 @@ def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
         raise RequestRefusedError(f"The agreement is not in force: its negotiation is {state}.")
 
 
-def _usable(record: TransferProcess, agreement_id: str, transfer_format: TransferFormat) -> bool:
+def _usable(record: TransferProcess, agreement_id: str, transfer_format: str) -> bool:
     return (
         record.role is Party.CONSUMER
         and record.agreement_id == agreement_id

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +14,13 @@ from typing import Any
 
 import httpx
 
+from tests.interop.processes import free_ports, stop
 from tests.tck.suite import Addresses
 
 HERE = Path(__file__).parent
 PEER = "TCK_PARTICIPANT"
 """How the TCK calls itself."""
 _START_SECONDS = 30
-_STOP_SECONDS = 5
 _ALLMENDE = [sys.executable, "-c", "from connector.cli import main; main()"]
 _ENVIRONMENT = {"ALLMENDE_REQUIRE_SIGNATURES": "false", "NO_COLOR": "1"}
 """The TCK signs nothing."""
@@ -45,12 +43,12 @@ def connector_under_test(directory: Path) -> Iterator[Addresses]:
     Raises:
         NotStartedError: It does not start, or refuses its seeds.
     """
-    public, management, callback = _free_ports(3)
+    public, management, callback = free_ports(3)
     tck = f"http://localhost:{callback}"
     token = "tck-" + os.urandom(12).hex()
     configuration = _configuration(directory, public, management, tck, token)
     with _process(directory, configuration) as facts, _client(directory, facts) as client:
-        _seed(client, facts["did"], tck)
+        _seed(client, directory, facts["did"], tck)
         with _triggers(client) as triggers:
             yield Addresses(
                 participant=facts["did"],
@@ -73,12 +71,11 @@ def _configuration(directory: Path, public: int, management: int, tck: str, toke
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise NotStartedError(f"`allmende init` failed: {done.stderr.strip()}")
+        raise NotStartedError(f"`allmende init` failed: {_last_line(done.stderr)}")
     file = participant / "allmende.toml"
     identity = [
         "[[static_tokens]]",
         f'participant = "{PEER}"',
-        f'address = "{tck}"',
         f'token = "{token}"',
     ]
     parts = [file.read_text(), "\n".join(identity), (HERE / "workflow.toml").read_text()]
@@ -90,7 +87,8 @@ def _configuration(directory: Path, public: int, management: int, tck: str, toke
 def _process(directory: Path, configuration: Path) -> Iterator[dict[str, str]]:
     with (directory / "connector.log").open("wb") as log:
         process = subprocess.Popen(
-            [*_ALLMENDE, "serve", "--config", str(configuration)],
+            [*_ALLMENDE, "serve", "--config", str(configuration), "--until-stdin-closes"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, **_ENVIRONMENT},
@@ -98,14 +96,10 @@ def _process(directory: Path, configuration: Path) -> Iterator[dict[str, str]]:
     try:
         yield _first_line(process, directory / "connector.log")
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        stop(process)
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 def _first_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
@@ -116,8 +110,7 @@ def _first_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
     line = process.stdout.readline()
     late.cancel()
     if not line:
-        reason = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise NotStartedError(f"The connector did not start: {' '.join(reason) or 'no reason given'}")
+        raise NotStartedError(f"The connector did not start: {_last_line(log.read_text(errors='replace'))}")
     facts: dict[str, str] = json.loads(line)
     return facts
 
@@ -139,10 +132,15 @@ def _await_ready(client: httpx.Client) -> None:
         time.sleep(0.05)
 
 
-def _seed(client: httpx.Client, participant: str, tck: str) -> None:
-    """The datasets on offer, and the agreements that transfers rest on."""
+def _seed(client: httpx.Client, directory: Path, participant: str, tck: str) -> None:
+    """The datasets on offer, all with the same small table, and the agreements that transfers rest on."""
+    data = directory / "data.csv"
+    data.write_text("place,value\nStuttgart,1\n")
     text = (HERE / "seeds.json").read_text()
-    seeds = json.loads(text.replace("{participant}", participant).replace("{callback}", tck))
+    for name, value in {"participant": participant, "callback": tck, "file": str(data)}.items():
+        text = text.replace("{" + name + "}", value)
+    seeds = json.loads(text)
+    seeds["datasets"] = [{**seeds["dataset"], **dataset} for dataset in seeds["datasets"]]
     for path, bodies in (("/api/datasets", seeds["datasets"]), ("/api/agreements", seeds["agreements"])):
         for body in bodies:
             answer = client.post(path, json=body)
@@ -188,17 +186,12 @@ def _triggers(client: httpx.Client) -> Iterator[str]:
 
 def _wanted(path: str, body: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """What the TCK asks for, in the words of our management API."""
-    peer = {"provider": body["providerId"], "address": body["connectorAddress"]}
     if path == "/negotiations":
+        peer = {"provider": body["providerId"], "address": body["connectorAddress"]}
         offer = {"@type": "Offer", "@id": body["offerId"], "permission": [{"action": "use"}]}
         return "/api/negotiations", {**peer, "dataset": body["datasetId"], "offer": offer}
-    return "/api/transfers", {**peer, "agreement_id": body["agreementId"], "format": body["format"]}
+    return "/api/transfers", {"agreement_id": body["agreementId"], "format": body["format"]}
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody uses at this moment."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
+def _last_line(text: str) -> str:
+    return next(reversed(text.strip().splitlines()), "no reason given")

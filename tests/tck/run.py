@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.interop.maven import JavaMissingError, UnresolvedError, require_java
+from tests.interop.processes import end_on_termination
 from tests.tck.connector_under_test import NotStartedError, connector_under_test
-from tests.tck.suite import Outcome, run_suite, self_test_identifiers, test_identifiers
+from tests.tck.suite import Outcome, identifiers, run_suite, self_test_properties
 
 _SECONDS = 1200
 
@@ -23,6 +24,7 @@ _SECONDS = 1200
 def main(arguments: list[str]) -> int:
     """Run the TCK; the last line says how many tests passed and failed."""
     options = _options(arguments)
+    end_on_termination()
     try:
         require_java()
         with _directory(options.keep) as directory:
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace, directory: Path) -> Outcome:
     if options.self_test:
-        return run_suite(self_test_identifiers(), directory, seconds=_SECONDS, debug=options.debug)
+        return run_suite(self_test_properties(), directory, seconds=_SECONDS, debug=options.debug)
     with connector_under_test(directory) as addresses:
         properties = {**identifiers(), **addresses.properties()}
         return run_suite(properties, directory, seconds=_SECONDS, debug=options.debug)

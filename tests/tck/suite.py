@@ -3,17 +3,24 @@
 import re
 import subprocess
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from tests.interop.maven import BUILD, class_path, resolve
+from tests.interop.processes import stop
 
 HERE = Path(__file__).parent
 EXPECTED = 65
 """Tests that the TCK runs: of 67, it has disabled TP:02-04 and TP_C:02-04."""
 _PREFIX = "dataspacetck."
-_WAIT_MILLISECONDS = 15_000
+_WAIT_SECONDS = 15
+"""How long a test waits for one thing; the TCK's README calls it milliseconds, its code takes seconds."""
+_SILENCE_SECONDS = 150
+"""No test waits for so many things that it takes longer than this."""
+_STARTED = re.compile(r"Started: (\S+?): ")
 _RESULT = re.compile(r"(SUCCESSFUL|FAILED): (\S+)")
 _FAILURE = re.compile(r"^FAILURE: (\S+?): (.*)$")
 _COUNTS = re.compile(r"^COUNTS: started (\d+) succeeded (\d+) failed (\d+)")
@@ -80,15 +87,20 @@ class Outcome:
     Attributes:
         passed: Names of tests that passed.
         failed: Why each of the others failed.
+        running: The test that runs, or ran last.
         started: How many tests the TCK says it started; None if it did not come to an end.
     """
 
     passed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    running: str | None = None
     started: int | None = None
 
     def read(self, line: str) -> str | None:
-        """Take one line of the TCK's output; return it if it is worth showing."""
+        """Take one line of the TCK's output; return what of it is worth showing."""
+        if begun := _STARTED.search(line):
+            self.running = begun[1]
+            return None
         if counts := _COUNTS.match(line):
             self.started = int(counts[1])
             return None
@@ -107,7 +119,7 @@ class Outcome:
     def objection(self, expected: int = EXPECTED) -> str | None:
         """Why this is no complete pass; None where it is one."""
         if self.started is None:
-            return "The TCK did not come to its end."
+            return f"The TCK did not come to its end; the last test that it started is {self.running}."
         if self.failed:
             return f"Not conformant: {', '.join(sorted(self.failed))}."
         passed = len(set(self.passed))
@@ -117,7 +129,8 @@ class Outcome:
 
     def summary(self) -> str:
         """The last line: how many passed and failed."""
-        return f"{len(set(self.passed))} passed, {len(self.failed)} failed"
+        unfinished = ", not finished" if self.started is None else ""
+        return f"{len(set(self.passed))} passed, {len(self.failed)} failed{unfinished}"
 
 
 def identifiers() -> dict[str, str]:
@@ -133,13 +146,13 @@ def _of_test(group: str, number: int) -> dict[str, str]:
     test = f"{group}_0{number}"
     identifier = f"A{group.replace('_', '')}0{number}"
     if group.startswith("TP"):
-        return {f"{test}_AGREEMENTID": identifier, f"{test}_FORMAT": "HttpData-PULL"}
+        return {f"{test}_AGREEMENTID": identifier, f"{test}_FORMAT": "AllmendeQuery-PULL"}
     if group.startswith("CN_C"):
         return {f"{test}_DATASETID": identifier}
     return {f"{test}_DATASETID": identifier, f"{test}_OFFERID": f"CD123:{identifier}:456"}
 
 
-def self_identifiers() -> dict[str, str]:
+def self_test_properties() -> dict[str, str]:
     """Let the TCK test its own built-in connector, which wants offers that begin with `offer`."""
     offers = {name: f"offer:{value}" for name, value in identifiers().items() if name.endswith("_OFFERID")}
     return {**identifiers(), **offers, _PREFIX + "dsp.local.connector": "true"}
@@ -162,29 +175,45 @@ def run_suite(
     library = resolve(HERE / "pom.xml", BUILD / "tck")
     settings = {
         _PREFIX + "debug": str(debug).lower(),
-        _PREFIX + "dsp.default.wait": str(_WAIT_MILLISECONDS),
+        _PREFIX + "dsp.default.wait": str(_WAIT_SECONDS),
         **properties,
     }
     file = directory / "tck.properties"
     file.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in settings.items()))
     command = ["java", "-cp", class_path(library), str(HERE / "RunDspTck.java"), str(file)]
     outcome = Outcome()
-    with (directory / "tck.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        stop = threading.Timer(seconds, process.kill)
-        stop.daemon = True
-        stop.start()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        with (directory / "tck.log").open("w") as log:
+            for line in _lines(process, seconds):
                 log.write(line)
                 if shown := outcome.read(line):
                     print(shown, flush=True)  # noqa: T201 - this is a command
-        finally:
-            stop.cancel()
-            process.kill()
-            process.wait()
+    finally:
+        stop(process)
     return outcome
+
+
+def _lines(process: subprocess.Popen[str], seconds: float) -> Iterator[str]:
+    """What a process prints, until it ends, falls silent or has taken too long."""
+    lines: SimpleQueue[str | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+    end = time.monotonic() + seconds
+    while (left := min(end - time.monotonic(), _SILENCE_SECONDS)) > 0:
+        try:
+            line = lines.get(timeout=left)
+        except Empty:
+            return
+        if line is None:
+            return
+        yield line
+
+
+def _read(process: subprocess.Popen[str], lines: "SimpleQueue[str | None]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
 
 
 def _escaped(value: str) -> str:
