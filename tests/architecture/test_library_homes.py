@@ -36,8 +36,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": STORE,
     "sqlglot": ("connector/queries",),
     "sqlmodel": STORE,
-    "starlette": WEB,
+    "markupsafe": ("connector/ui",),
+    "starlette": (*WEB, "connector/serving.py"),
     "typer": ("connector/cli.py",),
+    "uvloop": ("connector/cli.py",),
     "uvicorn": ("connector/app.py", "connector/cli.py"),
 }
 """Each library, and the only places that may import it."""
@@ -111,13 +113,13 @@ def test_the_core_has_no_clock_no_chance_no_environment_and_no_files() -> None:
     assert {name: reaches for name, reaches in found.items() if reaches} == {}
 
 
-def test_the_sandbox_is_used_by_adapters_only() -> None:
+def test_the_sandbox_is_used_by_adapters_and_made_by_the_composition_root() -> None:
     users = {
         name
         for name, text in sources("connector").items()
         if any(module.startswith("connector.sandbox") for module in imported(ast.parse(text)))
     }
-    allowed = ("connector/sandbox", "connector/adapters")
+    allowed = ("connector/sandbox", "connector/adapters", "connector/app.py")
     assert {name for name in users if not any(Path(name).is_relative_to(home) for home in allowed)} == set()
 
 
