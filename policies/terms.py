@@ -32,7 +32,16 @@ from policies.model import (
     Prohibition,
 )
 from policies.restrictions import values_in
-from policies.wording import LANGUAGES, action_name, as_limit, as_trigger, sentence, together
+from policies.wording import (
+    action_name,
+    as_limit,
+    as_permission,
+    as_prohibition,
+    as_trigger,
+    enumerated,
+    sentence,
+    together,
+)
 from schemas.vocabulary import ODRL
 
 __all__ = [
@@ -41,6 +50,7 @@ __all__ = [
     "Where",
     "classify",
     "require_enforceable",
+    "stations_in_words",
 ]
 
 
@@ -65,14 +75,27 @@ class TermUse:
         term: Absolute IRI of the term.
         level: What the term is worth here.
         where: At which stations it is enforced; empty unless it is.
-        text: What it says and what it is worth, in German and English.
+        statement: What it says, in German and English.
+        note: What its level alone does not say: what enforcement does not
+            reach, or why it is refused; None where there is nothing to add.
     """
 
     rule: str
     term: str
     level: Enforcement
     where: tuple[Where, ...]
-    text: LanguageMap
+    statement: LanguageMap
+    note: LanguageMap | None = None
+
+    @property
+    def text(self) -> LanguageMap:
+        """What it says and what it is worth, in German and English."""
+        return together((self.statement, *_verdict(self)))
+
+
+def stations_in_words(where: tuple[Where, ...]) -> LanguageMap:
+    """Name the stations at which a term is enforced, such as “at each access and at each release”."""
+    return enumerated(tuple(_STATIONS[station] for station in where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +164,12 @@ def _uses(policy: Policy) -> Iterator[TermUse]:
 
 
 def _permission_uses(permission: Permission) -> Iterator[TermUse]:
-    text = sentence("Erlaubt: {action}.", "Permitted: {action}.", action=action_name(permission.action))
-    yield _use(permission.identifier, permission.action, _worth_of_permitting(permission.action), text)
+    worth = _worth_of_permitting(permission.action)
+    yield _use(permission.identifier, permission.action, worth, as_permission(permission.action))
     for constraint in (*permission.constraints, *permission.refinements):
         for part, optional in _parts(constraint):
-            worth = _worth_in_permission(part, permission.action, optional=optional)
-            yield _use(permission.identifier, part.left_operand, worth, as_limit(part))
+            limit = _worth_in_permission(part, permission.action, optional=optional)
+            yield _use(permission.identifier, part.left_operand, limit, as_limit(part))
     yield from _second_units(permission)
     for duty in permission.duties:
         text = sentence("Vorher: {action}.", "First: {action}.", action=action_name(duty.action))
@@ -167,8 +190,7 @@ def _second_units(permission: Permission) -> Iterator[TermUse]:
 
 def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
     worth = _worth_of_prohibiting(prohibition.action)
-    text = sentence("Verboten: {action}.", "Prohibited: {action}.", action=action_name(prohibition.action))
-    yield _use(prohibition.identifier, prohibition.action, worth, text)
+    yield _use(prohibition.identifier, prohibition.action, worth, as_prohibition(prohibition.action))
     for constraint in (*prohibition.constraints, *prohibition.refinements):
         for part, _ in _parts(constraint):
             yield _use(
@@ -305,20 +327,25 @@ def _refused_term(term: str) -> _Worth:
     return _refused("Der Ausdruck {term} ist unbekannt.", "The term {term} is unknown.", term=term)
 
 
-def _use(rule: str, term: str, worth: _Worth, text: LanguageMap) -> TermUse:
-    return TermUse(rule, term, worth.level, worth.where, together((text, _verdict(term, worth))))
+def _use(rule: str, term: str, worth: _Worth, statement: LanguageMap) -> TermUse:
+    remark = LEFT_OPERANDS[term].remark if term in LEFT_OPERANDS else None
+    note = remark if worth.level is Enforcement.ENFORCED else worth.reason
+    return TermUse(rule, term, worth.level, worth.where, statement, note)
 
 
-def _verdict(term: str, worth: _Worth) -> LanguageMap:
-    if worth.level is Enforcement.DECLARED:
-        return {
+def _verdict(use: TermUse) -> Iterator[LanguageMap]:
+    note = use.note or {"de": "", "en": ""}
+    if use.level is Enforcement.DECLARED:
+        yield {
             "de": "Zusage des Partners; technisch nicht erzwungen.",
             "en": "A promise of the partner; not enforced by technology.",
         }
-    if worth.level is Enforcement.ENFORCED:
-        where = together(tuple(_STATIONS[station] for station in worth.where), ", ")
-        enforced = sentence("Technisch durchgesetzt {where}.", "Enforced by technology {where}.", where=where)
-        remark = LEFT_OPERANDS[term].remark if term in LEFT_OPERANDS else None
-        return together((enforced, remark)) if remark else enforced
-    reason = worth.reason or dict.fromkeys(LANGUAGES, "")
-    return sentence("Abgelehnt ({term}): {reason}", "Refused ({term}): {reason}", term=term, reason=reason)
+    elif use.level is Enforcement.ENFORCED:
+        where = stations_in_words(use.where)
+        yield sentence("Technisch durchgesetzt {where}.", "Enforced by technology {where}.", where=where)
+        if use.note is not None:
+            yield use.note
+    else:
+        yield sentence(
+            "Abgelehnt ({term}): {reason}", "Refused ({term}): {reason}", term=use.term, reason=note
+        )

@@ -1,10 +1,11 @@
 """Policies in plain words: a sentence per constraint, in German and English."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from policies import purposes
-from policies.actions import ACTIONS
+from policies.actions import ACTIONS, COMPUTE, QUERY
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
@@ -22,6 +23,8 @@ from policies.left_operands import (
     QUERY_CLASS,
 )
 from policies.model import AnyConstraint, Connective, Constraint, LanguageMap, Operator
+from policies.values import ValueType, read_value
+from schemas.vocabulary import ODRL
 
 LANGUAGES: Final = ("de", "en")
 
@@ -51,6 +54,13 @@ def together(parts: tuple[LanguageMap, ...], separator: str = " ") -> LanguageMa
     return {language: separator.join(part[language] for part in parts) for language in LANGUAGES}
 
 
+def enumerated(parts: tuple[LanguageMap, ...]) -> LanguageMap:
+    """List several phrases: with commas, and a word before the last one."""
+    if len(parts) <= 1:
+        return together(parts)
+    return together((together(parts[:-1], ", "), {"de": "und", "en": "and"}, parts[-1]))
+
+
 def quoted(text: LanguageMap | str) -> LanguageMap:
     """Put a name into the quotation marks of each language."""
     return {
@@ -69,13 +79,44 @@ def action_name(action: str) -> LanguageMap:
     return known.label if known else {"de": action, "en": action}
 
 
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def moment_name(moment: datetime) -> LanguageMap:
+    """Name a point in time in UTC: to the minute, and as much more exactly as it says."""
+    utc = moment.astimezone(UTC)
+    exactness = "microseconds" if utc.microsecond else "seconds" if utc.second else "minutes"
+    clock = utc.time().isoformat(exactness)
+    return {
+        "de": f"{utc.day:02}.{utc.month:02}.{utc.year}, {clock} Uhr (UTC)",
+        "en": f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {clock} (UTC)",
+    }
+
+
+def _moment(text: str) -> LanguageMap:
+    moment = read_value(ValueType.DATE_TIME, text)
+    return moment_name(moment) if isinstance(moment, datetime) else _plain(text)
+
+
+_OUTPUT_KINDS: Final[Mapping[str, LanguageMap]] = {
+    "metrics": {"de": "Kennzahlen", "en": "metrics"},
+    "model": {"de": "Modell", "en": "model"},
+}
+
+
+def output_kind_name(kind: str) -> LanguageMap:
+    """Name a kind of output; by its code where it has no name."""
+    return _OUTPUT_KINDS.get(kind, _plain(kind))
+
+
 def values_of(constraint: Constraint) -> LanguageMap:
     """List the right operands of a constraint for people."""
     name: Callable[[str], LanguageMap] = {
         PURPOSE: purpose_name,
+        DATE_TIME: _moment,
         GROUP_UNIT: quoted,
         ALLOWED_COLUMN: quoted,
-        OUTPUT_KIND: quoted,
+        OUTPUT_KIND: output_kind_name,
     }.get(constraint.left_operand, _plain)
     return together(tuple(name(value) for value in constraint.right_operand), ", ")
 
@@ -116,26 +157,28 @@ _PERMISSION_SENTENCES: Final[Mapping[tuple[str, Operator], tuple[str, str]]] = {
         "For none of these partners: {values}.",
     ),
     (ALGORITHM_DIGEST, _EQ): (
-        "Nur der Algorithmus mit dem SHA-256 {values}.",
-        "Only the algorithm with the SHA-256 {values}.",
+        "Nur das Programm mit der Prüfsumme {values} (SHA-256).",
+        "Only the program with the digest {values} (SHA-256).",
     ),
     (ALGORITHM_DIGEST, _ANY): (
-        "Nur ein Algorithmus mit einem dieser SHA-256: {values}.",
-        "Only an algorithm with one of these SHA-256: {values}.",
+        "Nur Programme mit einer dieser Prüfsummen (SHA-256): {values}.",
+        "Only programs with one of these digests (SHA-256): {values}.",
     ),
-    (QUERY_CLASS, _EQ): ("Abfragen nur als Aggregat.", "Queries only as aggregates."),
-    (QUERY_CLASS, _ANY): ("Abfragen nur als Aggregat.", "Queries only as aggregates."),
+    (QUERY_CLASS, _EQ): (
+        "Eine Abfrage liefert nur zusammengefasste Werte, keine einzelnen Zeilen.",
+        "A query returns aggregated values only, no single rows.",
+    ),
     (GROUP_UNIT, _EQ): (
-        "Für die Größe einer Gruppe zählen die verschiedenen Werte der Spalte {values}.",
+        "Die Größe einer Gruppe ist die Zahl der verschiedenen Werte der Spalte {values}.",
         "The size of a group is the number of distinct values of the column {values}.",
     ),
     (MIN_GROUP_SIZE, Operator.GTEQ): (
-        "Eine freigegebene Gruppe ist mindestens {values} groß.",
-        "A released group has a size of at least {values}.",
+        "Herausgegeben werden nur Gruppen der Größe {values} oder mehr.",
+        "Only groups of size {values} or more are released.",
     ),
     (MIN_GROUP_ROWS, Operator.GTEQ): (
-        "Eine freigegebene Gruppe hat mindestens {values} Zeilen.",
-        "A released group has at least {values} rows.",
+        "Herausgegeben werden nur Gruppen aus mindestens {values} Zeilen.",
+        "Only groups of at least {values} rows are released.",
     ),
     (MAX_RESULT_ROWS, Operator.LTEQ): (
         "Ein Ergebnis hat höchstens {values} Zeilen.",
@@ -217,7 +260,53 @@ def as_limit(constraint: AnyConstraint) -> LanguageMap:
 def _limit_template(constraint: Constraint) -> tuple[str, str] | None:
     if constraint.left_operand == OUTPUT_REVIEW and constraint.operator is Operator.EQ:
         return _REVIEW_SENTENCES.get(constraint.right_operand[0])
-    return _PERMISSION_SENTENCES.get((constraint.left_operand, constraint.operator))
+    if constraint.left_operand == COUNT and constraint.right_operand == ("1",):
+        return _ONE_USE.get(constraint.operator)
+    return _PERMISSION_SENTENCES.get((constraint.left_operand, _plainest(constraint)))
+
+
+_ONE_USE: Final[Mapping[Operator, tuple[str, str]]] = {
+    Operator.LTEQ: ("Höchstens eine Nutzung.", "At most one use."),
+    Operator.LT: ("Keine Nutzung.", "No use."),
+}
+
+
+def _plainest(constraint: Constraint) -> Operator:
+    """A list of one is no list: the operator that says the same of a single value."""
+    if constraint.operator is not _ANY or len(constraint.right_operand) != 1:
+        return constraint.operator
+    return Operator.IS_A if constraint.left_operand == PURPOSE else _EQ
+
+
+_PERMITTED: Final[Mapping[str, tuple[str, str]]] = {
+    QUERY: ("Abfragen sind erlaubt.", "Queries are permitted."),
+    COMPUTE: ("Berechnungen sind erlaubt.", "Computations are permitted."),
+}
+
+_PROHIBITED: Final[Mapping[str, tuple[str, str]]] = {
+    QUERY: ("Abfragen sind verboten.", "Queries are prohibited."),
+    COMPUTE: ("Berechnungen sind verboten.", "Computations are prohibited."),
+    ODRL + "reproduce": ("Rohdaten dürfen nicht kopiert werden.", "Raw data must not be copied."),
+    ODRL + "distribute": (
+        "Die Daten dürfen nicht an Dritte weitergegeben werden.",
+        "The data must not be passed on to third parties.",
+    ),
+    ODRL + "sell": ("Die Daten dürfen nicht verkauft werden.", "The data must not be sold."),
+}
+
+
+def as_permission(action: str) -> LanguageMap:
+    """Say that an action is permitted, as a whole sentence."""
+    return sentence(*_PERMITTED.get(action, _PERMITTED_BY_NAME), action=action_name(action))
+
+
+def as_prohibition(action: str) -> LanguageMap:
+    """Say that an action is prohibited, as a whole sentence."""
+    return sentence(*_PROHIBITED.get(action, _PROHIBITED_BY_NAME), action=action_name(action))
+
+
+_PERMITTED_BY_NAME: Final = ("Erlaubt: {action}.", "Permitted: {action}.")
+_PROHIBITED_BY_NAME: Final = ("Verboten: {action}.", "Prohibited: {action}.")
 
 
 def as_trigger(constraint: AnyConstraint) -> LanguageMap:
@@ -251,7 +340,7 @@ def not_satisfied(constraint: Constraint, found: str | None) -> LanguageMap:
         "{label} {found} ist nicht erlaubt; verlangt ist: {limit}",
         "{label} {found} is not permitted; required is: {limit}",
         label=label(constraint.left_operand),
-        found=found,
+        found=_moment(found) if constraint.left_operand == DATE_TIME else found,
         limit=as_limit(constraint),
     )
 

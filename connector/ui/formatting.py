@@ -20,6 +20,17 @@ def format_number(value: float, language: str) -> str:
     return text.translate(_GERMAN) if language == "de" else text
 
 
+def format_figure(value: float, language: str) -> str:
+    """A measured number with up to six significant digits, such as `0,597312`.
+
+    Args:
+        value: The number.
+        language: `de` or `en`.
+    """
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+    return text.translate(_GERMAN) if language == "de" else text
+
+
 def format_bytes(size: int, language: str) -> str:
     """A size in decimal units, such as `1,2 GB`.
 

@@ -2,7 +2,7 @@
 
 from catalog.model import Catalog, Dataset, page_key
 from connector.ui.rendering import PageRenderer
-from connector.ui.terms import term_lines
+from connector.ui.terms import term_groups
 
 
 class PublicPages:
@@ -33,7 +33,7 @@ class PublicPages:
             catalog: The catalog that offers it.
             language: `de` or `en`.
         """
-        terms = term_lines(dataset.offer.policy)
+        terms = term_groups(dataset.offer.policy)
         return self._render("public_dataset.html", catalog, language, dataset=dataset, terms=terms)
 
     def _render(self, template: str, catalog: Catalog, language: str, **values: object) -> str:
@@ -43,6 +43,7 @@ class PublicPages:
             catalog=catalog,
             owner=catalog.title,
             home="/catalog.html",
+            here="",
             key=page_key,
             **values,
         )

@@ -47,6 +47,30 @@ class TermLevel(StrEnum):
     """Nobody: a policy with such a term is neither published nor accepted."""
 
 
+class RuleGroup(StrEnum):
+    """What a group of terms is about."""
+
+    GENERAL = "general"
+    """The policy as a whole."""
+    QUERIES = "queries"
+    COMPUTATIONS = "computations"
+    USES = "uses"
+    """Another permission, or one for every use."""
+    PROHIBITED = "prohibited"
+    DUTIES = "duties"
+
+
+class Question(StrEnum):
+    """What a person is asked to decide about a negotiation."""
+
+    REQUEST = "request"
+    """The partner asks for an agreement, and the offer lets nobody in unseen."""
+    OFFER = "offer"
+    """The partner has made another offer than we asked for."""
+    DELIVERY = "delivery"
+    """The partner has refused our message."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParticipantView:
     """This participant.
@@ -80,14 +104,29 @@ class TermLine:
     """One term of a policy, for a person.
 
     Attributes:
-        rule: Which rule of the policy it belongs to.
         level: Who makes it hold.
         sentence: What it says, per language.
+        checked: When the software checks it, per language; None where it does not.
+        note: What the level alone does not say, per language; None where there is nothing to add.
     """
 
-    rule: str
     level: TermLevel
     sentence: LanguageMap
+    checked: LanguageMap | None = None
+    note: LanguageMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TermGroup:
+    """The terms that belong together: those of one permission, or all prohibitions.
+
+    Attributes:
+        about: What they are about.
+        terms: At least one term.
+    """
+
+    about: RuleGroup
+    terms: tuple[TermLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +141,7 @@ class OfferLine:
         published: False once the offer has been withdrawn.
         modified: When it was last changed.
         page: Public address of its page.
+        by_hand: Whether a person decides on every request for it.
         terms: Under which terms.
     """
 
@@ -112,7 +152,8 @@ class OfferLine:
     published: bool
     modified: datetime
     page: str
-    terms: tuple[TermLine, ...]
+    by_hand: bool
+    terms: tuple[TermGroup, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +169,9 @@ class NegotiationLine:
         state: State in the words of the DSP, such as `REQUESTED`.
         held_reason: Why it waits for a person, per language; None where it does not.
         updated: When its state last changed.
+        question: What that person is asked.
+        purpose: Purpose that the consumer declares, per language; None where it has declared none.
+        reason: Why it was ended, per language; None where it was not, or nobody said why.
         terms: What the other side asks for, or has been given.
     """
 
@@ -139,7 +183,10 @@ class NegotiationLine:
     state: str
     held_reason: LanguageMap | None
     updated: datetime
-    terms: tuple[TermLine, ...] = ()
+    question: Question = Question.REQUEST
+    purpose: LanguageMap | None = None
+    reason: LanguageMap | None = None
+    terms: tuple[TermGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +215,16 @@ class AgreementLine:
     until: datetime | None
     signed_by: tuple[str, ...]
     in_force: bool
-    terms: tuple[TermLine, ...] = ()
+    terms: tuple[TermGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceFile:
-    """A signed document that can be checked without this connector.
+class DownloadedFile:
+    """A file for the steward: a signed document, which can be checked without this connector, or an output.
 
     Attributes:
         name: File name, such as `agreement-3f2a.json`.
-        content: The bytes exactly as they were signed.
+        content: Its bytes, exactly as they were signed or released.
     """
 
     name: str
@@ -199,6 +246,7 @@ class QueryLine:
         rows_out: Released rows of aggregates.
         bytes_out: Size of the released result.
         suppressed_groups: Groups withheld because they were too small.
+        receipt: Identifier of the signed receipt; None where nothing was released.
     """
 
     id: str
@@ -211,6 +259,7 @@ class QueryLine:
     rows_out: int
     bytes_out: int
     suppressed_groups: int
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,22 +276,37 @@ class CheckLine:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricLine:
+    """One number of an output.
+
+    Attributes:
+        name: What it is called.
+        value: The number.
+    """
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class OutputLine:
     """One output that a computation declared.
 
     Attributes:
         name: File name.
-        kind: Kind of output, such as `metrics`.
+        kind: Kind of output, per language.
         size: Its size in bytes.
         digest: SHA-256, hexadecimal.
         checks: What was checked, in order.
+        metrics: Its numbers, where it holds nothing else.
     """
 
     name: str
-    kind: str
+    kind: LanguageMap
     size: int
     digest: str
     checks: tuple[CheckLine, ...]
+    metrics: tuple[MetricLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +324,9 @@ class ComputationLine:
         held_reason: Why its outputs wait for a person, per language; None where they do not.
         updated: When its state last changed.
         outputs: Its outputs so far.
+        purpose: Purpose that the consumer declares, per language; None for the agreed one.
+        reason: Why it was ended, per language; None where it was not.
+        receipt: Identifier of the signed receipt; None where nothing was released.
     """
 
     id: str
@@ -272,6 +339,9 @@ class ComputationLine:
     held_reason: LanguageMap | None
     updated: datetime
     outputs: tuple[OutputLine, ...]
+    purpose: LanguageMap | None = None
+    reason: LanguageMap | None = None
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +412,16 @@ class StewardPages(Protocol):
         """Every agreement, on both sides."""
         ...
 
-    async def evidence(self, agreement: str) -> EvidenceFile | None:
+    async def evidence(self, agreement: str) -> DownloadedFile | None:
         """The signed document of an agreement; None where there is no such agreement."""
+        ...
+
+    async def receipt(self, identifier: str) -> DownloadedFile | None:
+        """The signed receipt of a release; None where there is no such receipt."""
+        ...
+
+    async def output(self, computation: str, name: str) -> DownloadedFile | None:
+        """A checked output of a computation; None where there is no such output."""
         ...
 
     async def queries(self) -> tuple[QueryLine, ...]:

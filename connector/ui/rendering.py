@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from connector.ui.formatting import format_bytes, format_day, format_moment, format_number
+from connector.ui.formatting import format_bytes, format_day, format_figure, format_moment, format_number
+from connector.ui.shortening import pieces_of, shortened
 from connector.ui.translating import TRANSLATORS
 
 STATIC_FILES: Final[Mapping[str, str]] = {"allmende.css": "text/css", "mark.svg": "image/svg+xml"}
@@ -50,7 +51,7 @@ class PageRenderer:
         )
         addresses = {name: _static_address(name) for name in STATIC_FILES}
         self._templates.globals.update(static=addresses, zone_name=str(zone))
-        self._templates.filters["segment"] = partial(quote, safe="")
+        self._templates.filters.update(segment=partial(quote, safe=""), shortened=shortened, pieces=pieces_of)
 
     def render(self, template: str, language: str, **values: object) -> str:
         """Fill in a template.
@@ -71,6 +72,7 @@ class PageRenderer:
             moment=partial(format_moment, language=language, zone=self._zone),
             day=partial(format_day, language=language, zone=self._zone),
             number=partial(format_number, language=language),
+            figure=partial(format_figure, language=language),
             size=partial(format_bytes, language=language),
             **values,
         )

@@ -21,7 +21,9 @@ from connector.http.page_headers import PAGE_HEADERS
 from connector.ui.reading import (
     ComputationLine,
     DecisionNotPossibleError,
+    DownloadedFile,
     NegotiationLine,
+    Question,
     StewardDecisions,
     StewardPages,
 )
@@ -30,6 +32,7 @@ from connector.ui.translating import TRANSLATORS
 
 HTML: Final = "text/html"
 JSON: Final = "application/json"
+BYTES: Final = "application/octet-stream"
 LONGEST_REASON: Final = 1000
 
 _NAVIGATION: Final = (
@@ -44,7 +47,9 @@ _NAVIGATION: Final = (
 Field = Annotated[str, Form()]
 """A field of a submitted form."""
 
-_DONE: Final = frozenset({"accepted", "rejected", "released", "refused"})
+_DONE: Final = frozenset(
+    {"accepted", "accepted_offer", "accepted_delivery", "rejected", "released", "refused"}
+)
 _RECENT: Final = 6
 _HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language, Cookie"}
 
@@ -147,6 +152,7 @@ class _Desk:
             participant=participant,
             owner=participant.name,
             home="/",
+            here=_address_of_page(request),
             csrf=self._csrf.csrf_token(request),
             notice=t(f"done.{done}") if done in _DONE else None,
             **values | {"title": values.get("title") or t(f"{section}.title")},
@@ -166,6 +172,16 @@ class _Desk:
             sentence=sentence,
             back=dict(_NAVIGATION)[section],
         )
+
+    async def hand_over(
+        self, request: Request, section: str, file: DownloadedFile | None, media_type: str
+    ) -> Response:
+        """A file to be kept, never to be opened by the browser."""
+        if file is None:
+            return await self.problem(request, section, "problem.missing", 404)
+        disposition = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+        headers = {**_HEADERS, "Content-Disposition": disposition}
+        return Response(file.content, media_type=media_type, headers=headers)
 
     def is_ours(self, request: Request, submitted: str) -> bool:
         """Whether a form was made for this session; never without a session."""
@@ -190,10 +206,16 @@ def ui_router(
     router = APIRouter(include_in_schema=False)
     desk = _Desk(read, csrf, renderer)
     _add_lists(router, desk)
-    _add_evidence(router, desk)
+    _add_files(router, desk)
     _add_negotiation(router, desk, decide)
     _add_computation(router, desk, decide)
     return router
+
+
+def _address_of_page(request: Request) -> str:
+    """Where the shown page can be opened again: a decision's own address cannot."""
+    path = request.url.path
+    return path if request.method == "GET" else path.rpartition("/")[0]
 
 
 def _add_lists(router: APIRouter, desk: _Desk) -> None:
@@ -222,15 +244,18 @@ def _list_page(
     return page
 
 
-def _add_evidence(router: APIRouter, desk: _Desk) -> None:
+def _add_files(router: APIRouter, desk: _Desk) -> None:
     @router.get("/vertraege/{agreement:path}/nachweis")
     async def evidence(request: Request, agreement: str) -> Response:
-        found = await desk.read.evidence(agreement)
-        if found is None:
-            return await desk.problem(request, "agreements", "problem.missing", 404)
-        disposition = f"attachment; filename*=UTF-8''{quote(found.name, safe='')}"
-        headers = {**_HEADERS, "Content-Disposition": disposition}
-        return Response(found.content, media_type=JSON, headers=headers)
+        return await desk.hand_over(request, "agreements", await desk.read.evidence(agreement), JSON)
+
+    @router.get("/belege/{identifier:path}")
+    async def receipt(request: Request, identifier: str) -> Response:
+        return await desk.hand_over(request, "ledger", await desk.read.receipt(identifier), JSON)
+
+    @router.get("/rechnen/{computation:path}/ergebnisse/{name}")
+    async def output(request: Request, computation: str, name: str) -> Response:
+        return await desk.hand_over(request, "computations", await desk.read.output(computation, name), BYTES)
 
 
 def _add_negotiation(router: APIRouter, desk: _Desk, decide: StewardDecisions) -> None:
@@ -283,6 +308,13 @@ def _add_computation(router: APIRouter, desk: _Desk, decide: StewardDecisions) -
         )
 
 
+def _outcome(done: str, line: NegotiationLine | ComputationLine) -> str:
+    """What to tell after a decision: accepting means something else for each question."""
+    if done != "accepted" or isinstance(line, ComputationLine) or line.question is Question.REQUEST:
+        return done
+    return f"{done}_{line.question}"
+
+
 _Line = TypeVar("_Line", bound=NegotiationLine | ComputationLine)
 
 
@@ -297,6 +329,9 @@ class _Case:
         self._section = section
         self._reader = reader
 
+    async def _find(self, identifier: str) -> NegotiationLine | ComputationLine | None:
+        return next((line for line in await self._reader() if line.id == identifier), None)
+
     async def page(
         self,
         request: Request,
@@ -306,7 +341,7 @@ class _Case:
         reason: str = "",
         status: int = 200,
     ) -> Response:
-        line = next((one for one in await self._reader() if one.id == identifier), None)
+        line = await self._find(identifier)
         if line is None:
             return await self._desk.problem(request, self._section, "problem.missing", 404)
         t = TRANSLATORS[page_language(request)]
@@ -369,7 +404,8 @@ class _Case:
     ) -> Response:
         if not self._desk.is_ours(request, csrf):
             return await self._desk.problem(request, self._section, "problem.csrf", 403)
-        if all(line.id != identifier for line in await self._reader()):
+        line = await self._find(identifier)
+        if line is None:
             return await self._desk.problem(request, self._section, "problem.missing", 404)
         try:
             await decide()
@@ -377,4 +413,4 @@ class _Case:
             sentence = TRANSLATORS[page_language(request)].pick(error.reason)
             return await self._desk.refuse(request, self._section, sentence, 409)
         address = dict(_NAVIGATION)[self._section]
-        return RedirectResponse(f"{address}?done={done}", 303, headers=_HEADERS)
+        return RedirectResponse(f"{address}?done={_outcome(done, line)}", 303, headers=_HEADERS)

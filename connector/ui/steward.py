@@ -1,47 +1,65 @@
 """What the steward's pages show and decide, taken from the participant's store."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from catalog.model import page_key
 from connector.evidence.proofs import proofs_of
 from connector.ports import Clock, LedgerEntry, QueryRecord, Store, Transaction
-from connector.protocol.computation import Computation, ComputationState
+from connector.protocol.computation import Computation, ComputationState, Output
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
 from connector.services.computing import Computing
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.negotiating import Negotiating
+from connector.ui.checks import check_sentence
 from connector.ui.reading import (
     AgreementLine,
     CheckLine,
     ComputationLine,
     DecisionNotPossibleError,
-    EvidenceFile,
+    DownloadedFile,
     LedgerLine,
     LedgerView,
+    MetricLine,
     NegotiationLine,
     OfferLine,
     OutputLine,
     ParticipantView,
     Peer,
     QueryLine,
+    Question,
     Side,
-    TermLine,
+    TermGroup,
     TreeHead,
 )
-from connector.ui.terms import term_lines
+from connector.ui.terms import term_groups
+from policies import purposes
 from policies.errors import PolicyRefusedError
 from policies.model import Constraint, LanguageMap, Policy
 from policies.odrl import parse_policy
-from schemas.strict_json import JsonObject
+from policies.outputs import METRICS
+from policies.wording import output_kind_name, sentence
+from schemas.strict_json import JsonObject, MalformedJsonError, loads
 from schemas.vocabulary import ODRL
 
-_HELD: LanguageMap = {
-    "de": "Für dieses Angebot entscheidet eine Person über jede Anfrage.",
-    "en": "For this offer a person decides on every request.",
+_APPROVAL_BY_HAND = "manual"
+_MOST_METRICS_BYTES = 64 << 10
+_HELD: dict[Question, tuple[str, str]] = {
+    Question.REQUEST: (
+        "Für dieses Angebot entscheidet eine Person über jede Anfrage.",
+        "For this offer a person decides on every request.",
+    ),
+    Question.OFFER: (
+        "Der Anbieter hat ein anderes Angebot gemacht, als Sie angefragt haben.",
+        "The provider has made another offer than you asked for.",
+    ),
+    Question.DELIVERY: (
+        "Der Connector des Partners hat unsere Nachricht abgelehnt: „{words}“",
+        "The connector of the partner has refused our message: “{words}”",
+    ),
 }
 _OUTPUTS_HELD: LanguageMap = {
     "de": "Der Vertrag verlangt, dass eine Person die Ergebnisse freigibt.",
@@ -91,7 +109,8 @@ class StoreSteward:
                 published=record.dataset.publishing,
                 modified=record.dataset.modified,
                 page=f"{self._participant.public_url}/datasets/{page_key(record.dataset.identifier)}",
-                terms=term_lines(record.dataset.offer.policy),
+                by_hand=record.approval == _APPROVAL_BY_HAND,
+                terms=term_groups(record.dataset.offer.policy),
             )
             for record in reversed(records)
         )
@@ -109,11 +128,23 @@ class StoreSteward:
             lambda tx: tuple(_agreement(tx, record, now) for record in reversed(tx.agreements()))
         )
 
-    async def evidence(self, agreement: str) -> EvidenceFile | None:
+    async def evidence(self, agreement: str) -> DownloadedFile | None:
         """The signed document of an agreement; None where there is no such agreement."""
-        content = await self._store.transact(lambda tx: tx.document(agreement))
-        name = f"agreement-{agreement.rsplit(':', 1)[-1][:8]}.json"
-        return None if content is None else EvidenceFile(name, content)
+        return await self._document("agreement", agreement)
+
+    async def receipt(self, identifier: str) -> DownloadedFile | None:
+        """The signed receipt of a release; None where there is no such receipt."""
+        return await self._document("receipt", identifier)
+
+    async def _document(self, kind: str, identifier: str) -> DownloadedFile | None:
+        content = await self._store.transact(lambda tx: tx.document(identifier))
+        name = f"{kind}-{identifier.rsplit(':', 1)[-1][:8]}.json"
+        return None if content is None else DownloadedFile(name, content)
+
+    async def output(self, computation: str, name: str) -> DownloadedFile | None:
+        """A checked output of a computation; None where there is no such output."""
+        content = await self._store.transact(lambda tx: _listed_output(tx, computation, name))
+        return None if content is None else DownloadedFile(name, content)
 
     async def queries(self) -> tuple[QueryLine, ...]:
         """The latest queries, on both sides, refused ones too."""
@@ -183,15 +214,39 @@ def _policy(document: JsonObject) -> Policy | None:
     return None
 
 
-def _terms(document: JsonObject) -> tuple[TermLine, ...]:
+def _terms(document: JsonObject) -> tuple[TermGroup, ...]:
     policy = _policy(document)
-    return term_lines(policy) if policy else ()
+    return term_groups(policy) if policy else ()
+
+
+def _purpose(purpose: str | None) -> LanguageMap | None:
+    return None if purpose is None else purposes.label(purpose)
+
+
+def _in_every_language(words: str | None) -> LanguageMap | None:
+    """What a person or a partner has written: shown as it is, and marked as a quotation."""
+    return None if words is None else {"de": words, "en": words}
+
+
+def _question(tx: Transaction, record: ContractNegotiation) -> Question:
+    """What a held negotiation waits for."""
+    if record.approved:
+        return Question.DELIVERY
+    if record.role is Party.CONSUMER:
+        return Question.OFFER if record.state is NegotiationState.OFFERED else Question.DELIVERY
+    own = tx.dataset(record.dataset)
+    by_hand = own is not None and own.approval == _APPROVAL_BY_HAND
+    return Question.REQUEST if by_hand and record.state is NegotiationState.REQUESTED else Question.DELIVERY
+
+
+def _held_reason(question: Question, held: str | None) -> LanguageMap | None:
+    if held is None:
+        return None
+    return sentence(*_HELD[question], words=held.partition(": ")[2] or held)
 
 
 def _negotiation(tx: Transaction, record: ContractNegotiation) -> NegotiationLine:
-    held: LanguageMap | None = None
-    if record.held is not None:
-        held = _HELD if record.state is NegotiationState.REQUESTED else {"de": record.held, "en": record.held}
+    question = _question(tx, record)
     return NegotiationLine(
         id=record.pid,
         role=_side(record.role),
@@ -199,8 +254,11 @@ def _negotiation(tx: Transaction, record: ContractNegotiation) -> NegotiationLin
         dataset=record.dataset,
         dataset_title=_title(tx, record.dataset),
         state=record.state.value if record.state else NegotiationState.REQUESTED.value,
-        held_reason=held,
+        held_reason=_held_reason(question, record.held),
         updated=record.updated,
+        question=question,
+        purpose=_purpose(record.purpose),
+        reason=_in_every_language(record.reason),
         terms=_terms(record.offer),
     )
 
@@ -258,22 +316,11 @@ def _query(tx: Transaction, record: QueryRecord) -> QueryLine:
         rows_out=record.groups_out,
         bytes_out=record.bytes_out,
         suppressed_groups=record.suppressed_groups,
+        receipt=record.identifier if record.refusal is None else None,
     )
 
 
 def _computation(tx: Transaction, record: Computation) -> ComputationLine:
-    outputs = tuple(
-        OutputLine(
-            name=output.name,
-            kind=output.kind,
-            size=output.size,
-            digest=output.sha256,
-            checks=tuple(
-                CheckLine(passed=True, sentence={"de": check, "en": check}) for check in output.checks
-            ),
-        )
-        for output in record.outputs
-    )
     return ComputationLine(
         id=record.identifier,
         role=_side(record.role),
@@ -284,8 +331,45 @@ def _computation(tx: Transaction, record: Computation) -> ComputationLine:
         state=record.state.value,
         held_reason=_OUTPUTS_HELD if record.held and record.state is ComputationState.REVIEWED else None,
         updated=record.updated,
-        outputs=outputs,
+        outputs=tuple(_output(tx, record, output) for output in record.outputs),
+        purpose=_purpose(record.purpose),
+        reason=record.reason,
+        receipt=record.receipt,
     )
+
+
+def _output(tx: Transaction, record: Computation, output: Output) -> OutputLine:
+    return OutputLine(
+        name=output.name,
+        kind=output_kind_name(output.kind),
+        size=output.size,
+        digest=output.sha256,
+        checks=tuple(CheckLine(passed=True, sentence=check_sentence(check)) for check in output.checks),
+        metrics=_metrics(tx.output(record.identifier, output.name)) if output.kind == METRICS else (),
+    )
+
+
+def _listed_output(tx: Transaction, computation: str, name: str) -> bytes | None:
+    """The content of an output that the record lists: after a refusal it lists none."""
+    record = tx.computation(computation)
+    listed = record is not None and any(output.name == name for output in record.outputs)
+    return tx.output(computation, name) if listed else None
+
+
+def _metrics(content: bytes | None) -> tuple[MetricLine, ...]:
+    """The numbers of an output, so that whoever releases it sees what leaves; none where it holds others."""
+    with suppress(MalformedJsonError):
+        metrics = loads(content or b"", max_bytes=_MOST_METRICS_BYTES, max_depth=2)
+        return tuple(_numbers("", metrics)) if isinstance(metrics, dict) else ()
+    return ()
+
+
+def _numbers(prefix: str, metrics: JsonObject) -> Iterator[MetricLine]:
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _numbers(f"{prefix}{name}.", value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield MetricLine(prefix + name, value)
 
 
 def _ledger(tx: Transaction) -> LedgerView:

@@ -1,17 +1,46 @@
-"""A policy's terms as lines for a person, each with who makes it hold."""
+"""A policy's terms as lines for a person, grouped by what they are about, each with who makes it hold."""
 
-from connector.ui.reading import TermLevel, TermLine
+from itertools import groupby
+from typing import Final
+
+from connector.ui.reading import RuleGroup, TermGroup, TermLevel, TermLine
+from policies.actions import COMPUTE, QUERY
 from policies.model import Policy
-from policies.terms import classify
+from policies.terms import TermUse, classify, stations_in_words
+
+_BY_ACTION: Final = {QUERY: RuleGroup.QUERIES, COMPUTE: RuleGroup.COMPUTATIONS}
+_BY_KIND: Final = {"prohibition": RuleGroup.PROHIBITED, "obligation": RuleGroup.DUTIES}
 
 
-def term_lines(policy: Policy) -> tuple[TermLine, ...]:
+def term_groups(policy: Policy) -> tuple[TermGroup, ...]:
     """Put a policy into words.
 
     Args:
         policy: An offer or an agreement.
 
     Returns:
-        One line per term, in the policy's order.
+        One group per permission, one for all prohibitions and one for all
+        duties, in the policy's order.
     """
-    return tuple(TermLine(use.rule, TermLevel(use.level.value), use.text) for use in classify(policy))
+    actions = {permission.identifier: permission.action for permission in policy.permissions}
+    return tuple(
+        TermGroup(_about(rule, actions), tuple(map(_line, uses)))
+        for rule, uses in groupby(classify(policy), key=_rule_of)
+    )
+
+
+def _rule_of(use: TermUse) -> str:
+    """What a term is shown with: its permission, or all rules of its kind."""
+    kind, _, _ = use.rule.partition("/")
+    return kind if kind in _BY_KIND else use.rule
+
+
+def _about(rule: str, actions: dict[str, str]) -> RuleGroup:
+    if rule in actions:
+        return _BY_ACTION.get(actions[rule], RuleGroup.USES)
+    return _BY_KIND.get(rule, RuleGroup.GENERAL)
+
+
+def _line(use: TermUse) -> TermLine:
+    checked = stations_in_words(use.where) if use.where else None
+    return TermLine(TermLevel(use.level.value), use.statement, checked, use.note)

@@ -12,52 +12,72 @@ from connector.ui.reading import (
     CheckLine,
     ComputationLine,
     DecisionNotPossibleError,
-    EvidenceFile,
+    DownloadedFile,
     LedgerLine,
     LedgerView,
+    MetricLine,
     NegotiationLine,
     OfferLine,
     OutputLine,
     ParticipantView,
     Peer,
     QueryLine,
+    Question,
     Side,
     TreeHead,
 )
 from connector.ui.rendering import PageRenderer
 from connector.ui.routes import ui_router
 from connector.ui.static_files import static_router
-from connector.ui.terms import term_lines
+from connector.ui.terms import term_groups
 from tests.unit.catalog.example_catalog import catalog, dataset
 
 TOKEN = "csrf-of-this-session"
 LASTWERK = Peer("did:web:lastwerk-ki.example", "Lastwerk KI")
 STRANGER = Peer("did:web:unbekannt.example")
 TITLE = {"de": "Lastprofile Rheinaue 2016", "en": "Load profiles Rheinaue 2016"}
-TERMS = term_lines(dataset().offer.policy)
+TERMS = term_groups(dataset().offer.policy)
 AT = datetime(2026, 11, 21, 13, 5, tzinfo=UTC)
 HELD = {"de": "Der Zweck weicht vom Angebot ab.", "en": "The purpose differs from the offer."}
+REFUSED = "<b>The purpose</b> of did:web:evil.example is not permitted."
+LATE = {"de": "Die Berechnung hat zu lange gedauert.", "en": "The computation took too long."}
 HELD_OUTPUT = {"de": "Der Vertrag verlangt Ihre Freigabe.", "en": "The agreement asks for your release."}
 EVIDENCE = b'{"@type": "Agreement", "proof": []}'
 
 
 def _negotiation(identifier: str, peer: Peer, state: str, held: Any, hour: int) -> NegotiationLine:
     when = AT.replace(hour=hour)
-    return NegotiationLine(identifier, Side.PROVIDER, peer, "urn:d", TITLE, state, held, when, TERMS)
+    reason = {"de": REFUSED, "en": REFUSED} if state == "TERMINATED" else None
+    purpose = {"de": "Lastprognose", "en": "load forecasting"} if peer is LASTWERK else None
+    return NegotiationLine(
+        identifier,
+        Side.PROVIDER,
+        peer,
+        "urn:d",
+        TITLE,
+        state,
+        held,
+        when,
+        question=Question.DELIVERY if state == "AGREED" else Question.REQUEST,
+        purpose=purpose,
+        reason=reason,
+        terms=TERMS,
+    )
 
 
 def _outputs() -> tuple[OutputLine, ...]:
     return (
         OutputLine(
             "metrics.json",
-            "metrics",
+            {"de": "Kennzahlen", "en": "metrics"},
             412,
             "ef" * 32,
             (CheckLine(True, {"de": "Nur erlaubte Felder.", "en": "Only permitted fields."}),),
+            (MetricLine("mae", 0.59731), MetricLine("rows", 295_200)),
         ),
         OutputLine(
             "model.safetensors",
-            "model",
+            {"de": "Modell", "en": "model"},
             48_200,
             "ba" * 32,
             (
@@ -72,7 +92,18 @@ def _outputs() -> tuple[OutputLine, ...]:
 
 def _computation(identifier: str, state: str, held: Any, outputs: tuple[OutputLine, ...]) -> ComputationLine:
     return ComputationLine(
-        identifier, Side.PROVIDER, LASTWERK, "urn:d", TITLE, "ab" * 32, state, held, AT, outputs
+        identifier,
+        Side.PROVIDER,
+        LASTWERK,
+        "urn:d",
+        TITLE,
+        "ab" * 32,
+        state,
+        held,
+        AT,
+        outputs,
+        reason=LATE if state == "TERMINATED" else None,
+        receipt="urn:uuid:r-1" if state == "RELEASED" else None,
     )
 
 
@@ -95,8 +126,8 @@ class FakePages:
         page = "https://stadtwerke-rheinaue.example/datasets/1"
         older = {"de": "Zählerstände 2015", "en": "Meter readings 2015"}
         return self._of(
-            OfferLine("urn:d", TITLE, "load_profiles", 1_234_567, True, AT, page, TERMS),
-            OfferLine("urn:e", older, "meter_readings", 8_760, False, AT, page, ()),
+            OfferLine("urn:d", TITLE, "load_profiles", 1_234_567, True, AT, page, by_hand=True, terms=TERMS),
+            OfferLine("urn:e", older, "meter_readings", 8_760, False, AT, page, by_hand=False, terms=()),
         )
 
     async def negotiations(self) -> tuple[NegotiationLine, ...]:
@@ -104,6 +135,7 @@ class FakePages:
             _negotiation("urn:uuid:n-1", LASTWERK, "REQUESTED", HELD, 13),
             _negotiation("urn:uuid:n-2", LASTWERK, "FINALIZED", None, 12),
             _negotiation("urn:uuid:n-3", STRANGER, "TERMINATED", None, 11),
+            _negotiation("urn:uuid:n-4", LASTWERK, "AGREED", HELD, 10),
         )
 
     async def agreements(self) -> tuple[AgreementLine, ...]:
@@ -115,14 +147,21 @@ class FakePages:
             )
         )
 
-    async def evidence(self, agreement: str) -> EvidenceFile | None:
-        return EvidenceFile("agreement-a-1.json", EVIDENCE) if agreement == "urn:uuid:a-1" else None
+    async def evidence(self, agreement: str) -> DownloadedFile | None:
+        return DownloadedFile("agreement-a-1.json", EVIDENCE) if agreement == "urn:uuid:a-1" else None
+
+    async def receipt(self, identifier: str) -> DownloadedFile | None:
+        return DownloadedFile("receipt-r-1.json", EVIDENCE) if identifier == "urn:uuid:r-1" else None
+
+    async def output(self, computation: str, name: str) -> DownloadedFile | None:
+        known = (computation, name) == ("urn:uuid:c-1", "metrics.json")
+        return DownloadedFile(name, b"{}") if known else None
 
     async def queries(self) -> tuple[QueryLine, ...]:
         refusal = {"de": "Einzelne Zeilen sind nicht erlaubt.", "en": "Single rows are not permitted."}
         good = "SELECT hour(ts), avg(load_kw) FROM load_profiles GROUP BY 1"
         return self._of(
-            QueryLine("q1", Side.PROVIDER, LASTWERK, TITLE, good, AT, None, 24, 1_536, 2),
+            QueryLine("q1", Side.PROVIDER, LASTWERK, TITLE, good, AT, None, 24, 1_536, 2, "urn:uuid:r-1"),
             QueryLine(
                 "q2", Side.PROVIDER, LASTWERK, TITLE, "SELECT * FROM load_profiles", AT, refusal, 0, 0, 0
             ),
@@ -132,6 +171,8 @@ class FakePages:
         return self._of(
             _computation("urn:uuid:c-1", "REVIEWED", HELD_OUTPUT, _outputs()),
             _computation("urn:uuid:c-2", "RUNNING", None, ()),
+            _computation("urn:uuid:c-3", "RELEASED", None, _outputs()),
+            _computation("urn:uuid:c-4", "TERMINATED", None, ()),
         )
 
     async def ledger(self) -> LedgerView:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from connector.ui.formatting import format_bytes, format_day, format_moment, format_number
+from connector.ui.formatting import format_bytes, format_day, format_figure, format_moment, format_number
 
 MEZ = timezone(timedelta(hours=1))
 MOMENT = datetime(2026, 11, 21, 13, 5, tzinfo=UTC)
@@ -17,6 +17,20 @@ MOMENT = datetime(2026, 11, 21, 13, 5, tzinfo=UTC)
 def test_numbers_have_the_separators_of_the_language(value: float, german: str, english: str) -> None:
     assert format_number(value, "de") == german
     assert format_number(value, "en") == english
+
+
+@pytest.mark.parametrize(
+    ("value", "german", "english"),
+    [
+        (295_200, "295.200", "295,200"),
+        (0.5973124, "0,597312", "0.597312"),
+        (1234.5, "1.234,5", "1,234.5"),
+        (1e-9, "1e-09", "1e-09"),
+    ],
+)
+def test_figures_have_at_most_six_significant_digits(value: float, german: str, english: str) -> None:
+    assert format_figure(value, "de") == german
+    assert format_figure(value, "en") == english
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The steward's pages show what waits, take decisions once, and refuse forged ones."""
 
 import json
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,11 @@ from tests.unit.ui.example_steward import (
 )
 
 LISTS = ["/", "/angebote", "/anfragen", "/vertraege", "/abfragen", "/rechnen", "/datenfluss"]
-PAGES = [*LISTS, "/anfragen/urn:uuid:n-1", "/anfragen/urn:uuid:n-2", "/rechnen/urn:uuid:c-1"]
+PAGES = [
+    *LISTS,
+    *(f"/anfragen/urn:uuid:n-{number}" for number in range(1, 5)),
+    *(f"/rechnen/urn:uuid:c-{number}" for number in range(1, 5)),
+]
 HTML = {"Accept": "text/html"}
 
 
@@ -145,12 +150,85 @@ async def test_a_chosen_language_is_kept() -> None:
     assert '<html lang="en">' in kept.text
 
 
-async def test_the_evidence_is_downloaded_byte_for_byte() -> None:
-    answer = await _get("/vertraege/urn%3Auuid%3Aa-1/nachweis")
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/vertraege/urn%3Auuid%3Aa-1/nachweis", EVIDENCE),
+        ("/belege/urn%3Auuid%3Ar-1", EVIDENCE),
+        ("/rechnen/urn%3Auuid%3Ac-1/ergebnisse/metrics.json", b"{}"),
+    ],
+)
+async def test_a_file_is_downloaded_byte_for_byte_and_never_opened(path: str, content: bytes) -> None:
+    answer = await _get(path)
 
-    assert answer.content == EVIDENCE
-    assert "attachment" in answer.headers["content-disposition"]
-    assert (await _get("/vertraege/other/nachweis")).status_code == 404
+    assert answer.content == content
+    assert answer.headers["content-disposition"].startswith("attachment;")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["/vertraege/other/nachweis", "/belege/other", "/rechnen/urn%3Auuid%3Ac-1/ergebnisse/other"]
+)
+async def test_a_file_that_does_not_exist_is_not_found(path: str) -> None:
+    assert (await _get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "headings"),
+    [
+        ("de", ["Abfragen", "Berechnungen", "Verboten"]),
+        ("en", ["Queries", "Computations", "Prohibited"]),
+    ],
+)
+async def test_terms_are_grouped_by_what_they_are_about(language: str, headings: list[str]) -> None:
+    page = (await _get("/anfragen/urn:uuid:n-1", {"Accept": "text/html", "Accept-Language": language})).text
+
+    assert re.findall(r'<h3 class="about">(.+?)</h3>', page) == headings
+
+
+async def test_a_badge_says_once_who_makes_a_term_hold() -> None:
+    page = (await _get("/anfragen/urn:uuid:n-1")).text
+    terms = page.partition('<ul class="terms">')[2].rpartition("</ul>")[0]
+
+    assert terms.count("technisch durchgesetzt") == terms.count("<li>")
+    assert "Technisch durchgesetzt" not in terms
+    assert "Bis 31.12.2027, 23:59:59 Uhr (UTC)." in terms
+    assert "T23:59:59" not in terms
+
+
+async def test_a_reason_in_the_words_of_a_person_or_partner_is_a_quotation() -> None:
+    theirs = (await _get("/anfragen/urn:uuid:n-3")).text
+    assert (
+        '<blockquote lang="">&lt;b&gt;The purpose&lt;/b&gt; of '
+        '<abbr title="did:web:evil.example">evil.example</abbr> is not permitted.</blockquote>'
+    ) in theirs
+    ours = (await _get("/rechnen/urn:uuid:c-4")).text
+    assert "Die Berechnung hat zu lange gedauert." in ours
+    assert "<blockquote" not in ours
+
+
+async def test_whoever_releases_outputs_sees_their_numbers() -> None:
+    page = (await _get("/rechnen/urn:uuid:c-1")).text
+
+    assert "<dd>0,59731</dd>" in page
+    assert "<dd>295.200</dd>" in page
+
+
+async def test_a_partner_without_a_name_is_called_by_its_address() -> None:
+    page = (await _get("/anfragen")).text
+
+    assert "unbekannt.example" in page
+    assert "did:web:unbekannt.example" not in page
+
+
+async def test_a_request_without_a_purpose_says_so() -> None:
+    assert "<dd>Lastprognose</dd>" in (await _get("/anfragen/urn:uuid:n-1")).text
+    assert "Der Partner hat keinen Zweck angegeben." in (await _get("/anfragen/urn:uuid:n-3")).text
+
+
+async def test_the_buttons_say_what_is_decided() -> None:
+    assert "Anfrage annehmen</button>" in (await _get("/anfragen/urn:uuid:n-1")).text
+    assert "Noch einmal senden</button>" in (await _get("/anfragen/urn:uuid:n-4")).text
 
 
 DECISIONS = [
@@ -160,6 +238,12 @@ DECISIONS = [
         {"reason": " Anderer Zweck. "},
         ("reject", "urn:uuid:n-1", "Anderer Zweck."),
         "/anfragen?done=rejected",
+    ),
+    (
+        "/anfragen/urn:uuid:n-4/annehmen",
+        {},
+        ("accept", "urn:uuid:n-4"),
+        "/anfragen?done=accepted_delivery",
     ),
     ("/rechnen/urn:uuid:c-1/freigeben", {}, ("release", "urn:uuid:c-1"), "/rechnen?done=released"),
     (
@@ -224,6 +308,7 @@ async def test_a_refusal_needs_a_reason_of_sensible_length_and_keeps_the_input(
     assert told in answer.text
     assert 'aria-invalid="true"' in answer.text
     assert reason.strip() in answer.text
+    assert 'href="/anfragen/urn:uuid:n-1?lang=en"' in answer.text, "the other language can be read, too"
 
 
 async def test_a_decision_that_comes_too_late_says_so() -> None:

@@ -14,7 +14,7 @@ GERMAN, ENGLISH = read_texts("de"), read_texts("en")
 SOURCES = "\n".join(
     path.read_text() for pattern in ("templates/*.html", "*.py") for path in sorted(FOLDER.glob(pattern))
 )
-COMPUTED = ("nav.", "side.", "state.", "role.", "done.", "negotiation.", "computation.")
+COMPUTED = ("nav.", "side.", "state.", "role.", "rule.", "done.", "decide_")
 
 
 def _placeholders(text: str) -> set[str]:
