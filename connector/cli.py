@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, NoReturn, cast
 
 import typer
 import uvloop
@@ -24,17 +23,41 @@ from connector.adapters.management_token import ManagementTokenError
 from connector.adapters.sql_store import StoreUnavailableError
 from connector.app import Connector
 from connector.demo.running import DemonstrationError, DemonstrationOptions, demonstrate
+from connector.evidence.agreements import AGREEMENT_FILE
+from connector.evidence.did import parse_did_document
 from connector.evidence.errors import EvidenceError
-from connector.evidence.verification import verify_file
+from connector.evidence.receipts import RECEIPT_FILE
+from connector.evidence.verification import Verification, verify_file
 from connector.initialising import initialise
 from connector.serving import StartError, serve
-from connector.settings import ConfigurationError, read_settings
+from connector.settings import ConfigurationError, read_settings, require_address
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 _errors = Console(stderr=True, highlight=False)
 _LARGEST_FILE = 10_000_000
 _HTTPS_PORT, _HTTP_PORT = 443, 80
+_INTERRUPTED = 130
+_MARKS = (AGREEMENT_FILE.encode(), RECEIPT_FILE.encode(), b'"signedAgreement"', b'"signedReceipt"')
+"""Two for each kind of file, far apart: one damaged byte cannot hide what a file was meant to be."""
+_WORDS = {
+    "de": {
+        "valid": "Gültig",
+        "agreement": "Vertrag",
+        "receipt": "Quittung",
+        "key": "Schlüssel",
+        "pinned": "aus dem vorgegebenen DID-Dokument",
+        "file": "aus der Datei selbst",
+    },
+    "en": {
+        "valid": "Valid",
+        "agreement": "agreement",
+        "receipt": "receipt",
+        "key": "key",
+        "pinned": "from the DID document that you gave",
+        "file": "from the file itself",
+    },
+}
 
 
 def main() -> None:
@@ -78,11 +101,12 @@ def init(
 ) -> None:
     """Make a participant: its directory, configuration, keys and management token."""
     with _sentences():
+        port = public_port or _local_port(public_url)
         configuration = initialise(
             directory,
             name=name,
             public_url=public_url.rstrip("/"),
-            public=(host, public_port or _local_port(public_url)),
+            public=(host, port),
             management=(management_host, management_port),
             unsafe_loopback_http=unsafe_loopback_http,
         )
@@ -91,7 +115,7 @@ def init(
 
 def _local_port(public_url: str) -> int:
     """The port of the address, unless a proxy in front of us has it."""
-    port = urlsplit(public_url).port
+    port = require_address(public_url).port
     return 8080 if port in {None, _HTTP_PORT, _HTTPS_PORT} else int(port or 0)
 
 
@@ -145,8 +169,8 @@ def demo(
         asyncio.run(demonstrate(options))
     except DemonstrationError as problem:
         _fail(str(problem), 1)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _fail("The demonstration was stopped; every connector has ended.", _INTERRUPTED)
 
 
 @app.command()
@@ -163,34 +187,46 @@ def verify(
     """Check an agreement or a receipt offline; exit 1 with the reason if anything was changed."""
     pinned = dict(_pinned(path) for path in did_document or [])
     data = _read(file)
+    if not any(mark in data for mark in _MARKS):
+        _fail(f"{file} is neither an agreement nor a receipt of Allmende.")
     try:
         verification = verify_file(data, pinned=pinned)
     except EvidenceError as reason:
         _fail(f"{file}: {reason}", 1)
+    if strangers := sorted(set(pinned) - {party.did for party in verification.parties}):
+        _fail(f"{file} is not signed by {', '.join(strangers)}, whose DID document you gave.", 1)
     if as_json:
         typer.echo(json.dumps(asdict(verification), default=str))
-        return
+    else:
+        _show(verification, language)
+
+
+def _show(verification: Verification, language: Literal["de", "en"]) -> None:
+    words = _WORDS[language]
+    typer.echo(f"{words['valid']}: {words[verification.kind]} {verification.identifier}")
     for party in verification.parties:
-        typer.echo(f"{party.did}  {party.key_fingerprint}  ({party.key_source})")
+        typer.echo(f"  {party.did}")
+        typer.echo(f"    {words['key']} {party.key_fingerprint} ({words[party.key_source]})")
     for sentence in (*verification.steps, verification.limit):
         typer.echo(sentence[language])
 
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
     except OSError as problem:
         _fail(f"{path} cannot be read: {problem.strerror}.")
     if len(data) > _LARGEST_FILE:
-        _fail(f"{path} is too large to be an agreement or a receipt.")
+        _fail(f"{path} is too large: agreements and receipts have at most {_LARGEST_FILE:,} bytes.")
     return data
 
 
 def _pinned(path: Path) -> tuple[str, JsonObject]:
     try:
         document = loads(_read(path))
-    except MalformedJsonError as problem:
+        did = str(document["id"]) if isinstance(document, dict) and "id" in document else ""
+        parse_did_document(document if isinstance(document, dict) else {}, did=did)
+    except (MalformedJsonError, EvidenceError) as problem:
         _fail(f"{path} is no DID document: {problem}")
-    if not isinstance(document, dict) or not isinstance(document.get("id"), str):
-        _fail(f"{path} is no DID document: it has no id.")
-    return str(document["id"]), document
+    return did, cast("JsonObject", document)

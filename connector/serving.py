@@ -1,17 +1,24 @@
 """Serving: both listeners of one connector in one process, until it is told to stop."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from starlette.types import ASGIApp
 
 from connector.app import Connector, build_connector, listener
 from connector.settings import Listener, Settings
+
+_REMEDIES = {
+    errno.EADDRINUSE: "Stop the program that uses the port, or set another one ({name}.port).",
+    errno.EACCES: "Set a port above 1023 ({name}.port), or give the program the right to use this one.",
+}
+_OTHER_REMEDY = "Set an address of this machine ({name}.host)."
 
 
 class StartError(Exception):
@@ -30,24 +37,19 @@ async def serve(
             connector does not outlive the program that started it.
 
     Raises:
-        StartError: A port is taken.
+        StartError: A port is taken, or standard input cannot be watched.
         ManagementTokenError: The data directory was not initialised.
         KeyFileError: The keys cannot be used.
         StoreUnavailableError: The database cannot be opened.
     """
-    sockets = [_bound(settings.public, "public"), _bound(settings.management, "management")]
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
-    try:
+        _stop_with_stdin(stop)
+    with _bound(settings.public, "public") as public, _bound(settings.management, "management") as management:
         async with build_connector(settings) as connector:
-            await _serve_both(connector, sockets, stop, lambda: announce(connector))
-    finally:
-        for bound in sockets:
-            bound.close()
+            await _serve_both(connector, [public, management], stop, lambda: announce(connector))
 
 
 async def _serve_both(
@@ -63,7 +65,8 @@ async def _serve_both(
         if any(task.done() for task in tasks):
             break
         await asyncio.sleep(0.005)
-    announce()
+    else:
+        announce()
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -74,23 +77,31 @@ async def _serve_both(
         await asyncio.gather(*tasks)
 
 
+def _stop_with_stdin(stop: asyncio.Event) -> None:
+    try:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _stop_at_end, stop)
+    except (AttributeError, OSError, ValueError) as problem:
+        raise StartError("--until-stdin-closes needs a pipe or a terminal as standard input.") from problem
+
+
 def _stop_at_end(stop: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 1024):
         stop.set()
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
-def _bound(where: Listener, name: str) -> socket.socket:
+@contextmanager
+def _bound(where: Listener, name: str) -> Iterator[socket.socket]:
+    """A socket that listens before anything else is opened; its connections wait."""
     family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((where.host, where.port))
-    except OSError as problem:
-        bound.close()
-        raise StartError(
-            f"The {name} listener cannot use {where.host}:{where.port}: {problem.strerror}. "
-            f"Stop the program that uses the port, or set another one ({name}.port)."
-        ) from problem
-    bound.listen(1024)
-    return bound
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((where.host, where.port))
+        except OSError as problem:
+            remedy = _REMEDIES.get(problem.errno or 0, _OTHER_REMEDY).format(name=name)
+            raise StartError(
+                f"The {name} listener cannot use {where.host}:{where.port}: {problem.strerror}. {remedy}"
+            ) from problem
+        bound.listen(1024)
+        yield bound

@@ -1,7 +1,7 @@
 """A participant's configuration: one TOML file, overridden by the environment, read once.
 
 Source:
-    docs/installation.md
+    docs/configuration.md
 """
 
 import os
@@ -30,7 +30,7 @@ _DELIMITER = "__"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LONGEST_NAME = 200
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
-_DOCUMENTATION = "See docs/installation.md."
+_DOCUMENTATION = "See docs/configuration.md."
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -45,6 +45,18 @@ class Listener(BaseModel):
 
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Port
+
+
+class PublicListener(Listener):
+    """The listener that other participants reach."""
+
+    port: Port = 8080
+
+
+class ManagementListener(Listener):
+    """The listener for the participant's own people and programs."""
+
+    port: Port = 8081
 
 
 class StaticTokenSetting(BaseModel):
@@ -111,8 +123,8 @@ class Settings(BaseSettings):
     database_url: str = ""
     require_signatures: bool = True
     unsafe_loopback_http: bool = False
-    public: Listener = Listener(port=8080)
-    management: Listener = Listener(port=8081)
+    public: PublicListener = PublicListener()
+    management: ManagementListener = ManagementListener()
     static_tokens: tuple[StaticTokenSetting, ...] = ()
     unsafe_static_tokens: bool = False
     workflow: tuple[WorkflowSetting, ...] = ()
@@ -262,7 +274,7 @@ def _known_variables() -> set[str]:
     for name, field in Settings.model_fields.items():
         variable = ENVIRONMENT_PREFIX + name.upper()
         known.add(variable)
-        if field.annotation is Listener:
+        if field.annotation in {PublicListener, ManagementListener}:
             known |= {variable + _DELIMITER + part for part in listener}
     return known
 

@@ -27,6 +27,8 @@ _V6 = ipaddress.IPv6Address
 Address = _V4 | _V6
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host name and port into IP addresses as text."""
+Transports = Mapping[str, httpx.AsyncBaseTransport]
+"""Applications by origin, such as `http://localhost:8081`."""
 
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _EMBEDDING: Final = (
@@ -50,7 +52,7 @@ _PORTS: Final = range(1, 65_536)
 _CONNECT_SECONDS: Final = 5.0
 _KEEP_ALIVE_SECONDS: Final = 30.0
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
-_NO_TRANSPORTS: Final[Mapping[str, httpx.AsyncBaseTransport]] = MappingProxyType({})
+NO_TRANSPORTS: Final[Transports] = MappingProxyType({})
 _FAILURES: Final = (
     httpx.TransportError,
     httpcore.TimeoutException,
@@ -153,7 +155,7 @@ class EgressClient:
         allow_loopback_http: bool = False,
         resolve: Resolver = resolve_by_system,
         ssl_context: ssl.SSLContext | None = None,
-        in_process: Mapping[str, httpx.AsyncBaseTransport] = _NO_TRANSPORTS,
+        in_process: Transports = NO_TRANSPORTS,
     ) -> None:
         self._schemes = {"https", "http"} if allow_loopback_http else {"https"}
         with_tls = _is_permitted_with_loopback if allow_loopback_http else is_public

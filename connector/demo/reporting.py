@@ -1,21 +1,30 @@
 """What the demonstration shows: progress and evidence, step by step."""
 
 import json
+import re
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from connector.demo.participants import Participant
-from connector.demo.steps import Agreed, Company, Computed
+from connector.demo.steps import Agreed, Checked, Company, Computed
 
 _STEPS = 7
+_INDENT = 4
+_NAME_WIDTH = 23
 _SHOWN_HOURS = (0, 6, 12, 18)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUPPRESSED = "suppressed"
 
 
 class Report:
@@ -27,109 +36,180 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=as_json, highlight=False)
         self._began = time.perf_counter()
+        self._print(Text("Allmende: three companies, two contracts, one query, one job", style="bold"))
+        self._print(
+            Text(
+                "The companies are invented. The load profiles are real: SimBench 2016 (ODbL). "
+                "Everything happens on this machine."
+            )
+        )
 
     @contextmanager
-    def step(self, title: str, number: int) -> Iterator[None]:
-        """Name a step, show that it is under way, and how long it took."""
-        began = time.perf_counter()
-        self._console.print(f"\n[bold green]{number}/{_STEPS}[/] [bold]{title}[/]")
-        with self._console.status(f"{title} …"):
-            yield
-        self._console.print(f"    [dim]{time.perf_counter() - began:.1f} s[/]")
+    def step(self, title: str, number: int) -> Iterator[Callable[[str], None]]:
+        """Name a step, and show that it is under way.
+
+        Yields:
+            Tells what is being done at the moment; shown in a terminal only.
+        """
+        self._print(Text.assemble("\n", (f"{number}/{_STEPS}", "bold green"), " ", (title, "bold")))
+        with self._console.status(f"{number}/{_STEPS} {title} …") as status:
+            yield lambda doing: status.update(f"{number}/{_STEPS} {doing} …")
 
     def notice(self, sentence: str) -> None:
         """Say what was not planned."""
-        self._console.print(f"    [yellow]{sentence}[/]")
+        self._print(Padding(Text(sentence, style="yellow"), (0, 0, 0, _INDENT)))
 
-    def _line(self, text: str) -> None:
-        self._console.print(f"    {text}", markup=False)
-
-    def participants(self, participants: Sequence[Participant]) -> None:
+    def participants(self, companies: Sequence[Company], consumer: Participant) -> None:
         """Who takes part."""
-        for one in participants:
-            self._line(f"{one.name:<24} {one.did}  catalog {one.facts['catalog']}")
-        self._line("The companies are invented; the load profiles are SimBench 2016 (ODbL).")
+        for company in companies:
+            self._participant(company.participant, "provider")
+        self._participant(consumer, "consumer")
 
-    def offer(self, company: Company) -> None:
-        """What is offered, and how much of its policy is a lock and how much a promise."""
-        enforced = sum(term["level"] == "enforced" for term in company.terms)
-        self._line(
-            f"{company.participant.name}: {company.rows:,} rows on offer; of {len(company.terms)} terms "
-            f"{enforced} are enforced, {len(company.terms) - enforced} promised."
-        )
+    def offers(self, companies: Sequence[Company]) -> None:
+        """What is offered, on which terms, and how much of them is a lock and how much a promise."""
+        for company in companies:
+            enforced = sum(term["level"] == "enforced" for term in company.terms)
+            self._fact(
+                company.participant.name,
+                f"{company.rows:,} rows on offer; of {len(company.terms)} terms {enforced} are enforced, "
+                f"{len(company.terms) - enforced} only promised",
+            )
+        rules = [_rules(company.terms) for company in companies]
+        if all(one == rules[0] for one in rules):
+            self._fact("Terms of both", "\n".join(rules[0]))
+            return
+        for company, own in zip(companies, rules, strict=True):
+            self._fact(f"Terms of {company.participant.name}", "\n".join(own))
 
-    def agreement(self, agreed: Agreed) -> None:
-        """A contract, and who signed it."""
-        signers = " and ".join(agreed.signers)
-        self._line(f"{agreed.provider}: contract in {agreed.milliseconds:.0f} ms, signed by {signers}")
-        self._line(f"  {agreed.file}")
+    def agreements(self, agreements: Sequence[Agreed]) -> None:
+        """The contracts, and who signed them."""
+        for one in agreements:
+            self._fact(
+                one.provider,
+                f"contract after {one.milliseconds:.0f} ms, signed by {' and '.join(one.signers)}: "
+                f"{one.file.name}",
+            )
 
     def refusals(self, refusals: dict[str, str]) -> None:
         """What was refused, and why."""
-        self._line(f"Another purpose: {refusals['purpose']}")
-        self._line(f"Single rows: {refusals['rows']}")
+        self._fact("Another purpose", refusals["purpose"])
+        self._fact("Single rows", refusals["rows"])
 
-    def query(self, statement: str, result: dict[str, Any]) -> None:
+    def query(self, statement: str, result: dict[str, Any], receipts: Sequence[Path]) -> None:
         """A merged result, and what each site gave."""
-        self._line(statement)
-        table = Table(title=None, box=None, padding=(0, 2))
-        for column in ("sector", "hour", "mean kW", "peak kW", "sites", "status"):
-            table.add_column(column, justify="left" if column in {"sector", "status"} else "right")
-        for row in result["rows"]:
-            if row["hour"] in _SHOWN_HOURS:
-                figures = [_figure(row["mean_kw"], 3), _figure(row["peak_kw"], 2)]
-                table.add_row(row["sector"], str(row["hour"]), *figures, str(row["sites"]), row["status"])
-        self._console.print(table)
-        self._line(f"{len(result['rows'])} groups; shown are the hours {', '.join(map(str, _SHOWN_HOURS))}.")
-        for site in result["sites"]:
-            self._line(
-                f"{site['name']}: {site['groups']} groups released, {site['suppressed']} suppressed "
-                f"(fewer than 5 profiles), {site['result_bytes']:,} bytes"
+        self._fact("SQL", statement)
+        self._print(Padding(_by_hour(result["rows"]), (1, 0, 1, _INDENT)))
+        self._fact(
+            "Peak", "the highest load that at least 5 profiles reach: no single profile's value leaves"
+        )
+        self._fact(
+            "Peak", "the highest load that at least 5 profiles reach: no single profile's value leaves"
+        )
+        for site, receipt in zip(result["sites"], receipts, strict=True):
+            self._fact(
+                site["name"],
+                f"{site['groups']} groups released, {site['suppressed']} suppressed as too small; "
+                f"{site['result_bytes']:,} bytes left: {receipt.name}",
             )
 
     def computations(self, computed: Sequence[Computed], forecast: dict[str, float]) -> None:
         """What was computed, and what the models are worth."""
         for one in computed:
-            names = ", ".join(f"{output['name']} ({output['bytes']:,} bytes)" for output in one.outputs)
-            self._line(f"{one.provider}: {one.state.lower()}: {names}")
-        self._line(f"Sandbox: {computed[0].tier}")
-        self._line(
-            f"Forecast error (mean absolute error / mean load) at {'Lastwerk KI'}: "
-            f"own model {forecast['own_mae']:.2f}, joint model {forecast['joint_mae']:.2f}"
-        )
-        self._line(
-            "One series only; the joint model wins on 5 of the 10 series in examples/energy/data/SOURCE.md."
+            names = " and ".join(f"{output['name']} ({output['bytes']:,} bytes)" for output in one.outputs)
+            self._fact(one.provider, f"{one.state.lower()} {names}: {one.receipt.name}")
+        self._fact("Sandbox", computed[0].tier)
+        self._fact(
+            "Forecast error",
+            f"{forecast['own_mae']:.2f} with Lastwerk KI's own model, {forecast['joint_mae']:.2f} with the "
+            "average of the two models (mean absolute error / mean load). This is one series; the average "
+            "wins on 5 of the 10 in examples/energy/data/SOURCE.md.",
         )
 
-    def books(self, lines: Sequence[dict[str, Any]], files: Sequence[Path]) -> None:
+    def books(self, lines: Sequence[dict[str, Any]], checked: Checked) -> None:
         """What left the house, and how anybody can check it."""
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+        table.add_column("what left each house")
+        for name in ("rows on offer", "raw rows", "raw bytes", "result bytes", "receipts"):
+            table.add_column(name, justify="right")
         for line in lines:
-            self._line(
-                f"{line['provider']}: of {line['rows_offered']:,} rows {line['raw_rows_out']} left "
-                f"({line['raw_bytes_out']} bytes); results: {line['result_bytes_out']:,} bytes "
-                f"in {line['releases']} releases, each with a signed receipt"
-            )
-        self._line("Check any of them offline, with no connector running:")
-        for file in files:
-            self._line(f"  allmende verify {file}")
+            numbers = ("rows_offered", "raw_rows_out", "raw_bytes_out", "result_bytes_out", "releases")
+            table.add_row(line["provider"], *(f"{line[name]:,}" for name in numbers))
+        self._print(Padding(table, (0, 0, 1, _INDENT)))
+        width = max(len(file.name) for file in checked.sentences)
+        for file, sentence in checked.sentences.items():
+            self._fact(file.name, f"valid. {sentence}", width)
+        self._fact("Forged: 90 uses for 20", f"refused. {checked.forgery}", width)
 
-    def finish(self, summary: dict[str, Any], directory: Path | None) -> None:
-        """The end: the time that it took, and the result for programs."""
-        self._console.print(f"\nDone in {time.perf_counter() - self._began:.1f} s.")
-        if directory is None:
-            self._console.print("The files were temporary; keep them with --dir DIR.", style="dim")
+    def finish(self, summary: dict[str, Any], evidence: Path) -> None:
+        """The end: the time that it took, how to go on, and the result for programs."""
+        self._print(Text(f"\nDone in {time.perf_counter() - self._began:.1f} s.", style="bold"))
+        self._print(Text("Check any file yourself; no connector needs to run:"))
+        first = next(iter(sorted(evidence.iterdir())))
+        self._console.print(Text(f"    {_command()} verify {first}"), soft_wrap=True)
         if self._as_json:
             sys.stdout.write(json.dumps(summary, ensure_ascii=False, indent=2) + "\n")
             sys.stdout.flush()
 
     def serving(self, participants: Sequence[Participant]) -> None:
         """Where the connectors are to be found."""
-        self._console.print("\nThe three connectors are running; Ctrl-C stops them.")
+        self._print(Text("\nThe three connectors are running. Ctrl-C stops them.", style="bold"))
         for one in participants:
-            self._line(f"{one.name}: catalog {one.facts['catalog']}  steward's pages {one.facts['login']}")
+            self._print(Text(one.name))
+            for label, address in (
+                ("catalog, for everybody", one.facts["catalog"]),
+                ("the data steward's pages", one.facts["login"]),
+            ):
+                self._console.print(Text(f"    {label:<25} {address}"), soft_wrap=True)
+
+    def _participant(self, one: Participant, role: str) -> None:
+        self._fact(one.name, f"{role}, process {one.pid}, catalog {one.facts['catalog']}")
+
+    def _fact(self, name: str, text: str, width: int = _NAME_WIDTH) -> None:
+        """Name and text side by side; long text goes on below itself."""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=width)
+        table.add_column(overflow="fold")
+        table.add_row(Text(name), Text(text))
+        self._print(Padding(table, (0, 0, 0, _INDENT)))
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(what)
 
 
-def _figure(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _command() -> str:
+    """The command that we were started with; its short name where the shell finds the same one."""
+    program = Path(sys.argv[0])
+    is_found = shutil.which(program.name) == str(program.absolute())
+    return "allmende" if is_found or program.name != "allmende" else sys.argv[0]
+
+
+def _rules(terms: Sequence[dict[str, Any]]) -> list[str]:
+    """What each rule says, one paragraph per rule; where and how it is enforced is left to the catalog."""
+    rules: dict[str, list[str]] = {}
+    for term in terms:
+        sentence = str(term["sentence"]["en"]).split(". ", 1)[0].rstrip(".") + "."
+        rules.setdefault(term["rule"], []).append(_DIGEST.sub(lambda found: f"{found[0][:12]}…", sentence))
+    return [" ".join(sentences) for sentences in rules.values()]
+
+
+def _by_hour(rows: Sequence[dict[str, Any]]) -> Table:
+    """Mean load at a few hours, and the day's peak, per sector; what is suppressed says so."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    table.add_column("load in kW: mean at (UTC)")
+    for hour in _SHOWN_HOURS:
+        table.add_column(f"{hour}:00", justify="right")
+    table.add_column("peak", justify="right")
+    for sector in dict.fromkeys(row["sector"] for row in rows):
+        group = {row["hour"]: row for row in rows if row["sector"] == sector}
+        released = [row["peak_kw"] for row in group.values() if row["status"] != _SUPPRESSED]
+        peak = f"{max(released):.2f}" if released else _SUPPRESSED
+        table.add_row(sector, *(_mean(group.get(hour)) for hour in _SHOWN_HOURS), peak)
+    return table
+
+
+def _mean(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return _SUPPRESSED if row["status"] == _SUPPRESSED else f"{row['mean_kw']:.3f}"

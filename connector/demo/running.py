@@ -1,18 +1,19 @@
 """The demonstration from start to end, with what it shows on the way."""
 
 import asyncio
+import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from connector.demo import steps
 from connector.demo.participants import DemonstrationError, Participant
 from connector.demo.reporting import Report
 from connector.demo.steps import Company
+from connector.demo.summary import Outcome, summarise
 
 __all__ = ["DemonstrationError", "DemonstrationOptions", "demonstrate"]
 
@@ -25,7 +26,8 @@ class DemonstrationOptions:
     """How to run the demonstration.
 
     Attributes:
-        directory: Where to keep everything; None for a temporary directory.
+        directory: Where to keep everything; None for a temporary directory, of
+            which only the evidence stays.
         as_json: Print one JSON object on stdout, and progress only on stderr.
         keep_serving: Leave the connectors running until Ctrl-C.
     """
@@ -35,57 +37,78 @@ class DemonstrationOptions:
     keep_serving: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the participants live, and where the evidence is put."""
+
+    participants: Path
+    evidence: Path
+
+
 async def demonstrate(options: DemonstrationOptions) -> None:
     """Run the whole way: publish, find, negotiate, sign, enforce, compute, release, prove.
 
+    However it ends, every process that it started has been stopped.
+
     Raises:
-        DemonstrationError: A step failed; every process has been stopped.
+        DemonstrationError: A step failed.
+        CancelledError: It was told to stop before its end.
     """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        with _directory(options) as directory:
-            await _run(options, directory)
-    except asyncio.CancelledError:
-        if not options.keep_serving:
-            raise DemonstrationError("The demonstration was stopped.") from None
+        with _kept(options.directory) if options.directory else _temporary() as places:
+            await _run(options, places)
+    except OSError as problem:
+        raise DemonstrationError(
+            f"{problem.filename or 'A file'} cannot be used: {problem.strerror}."
+        ) from problem
 
 
 @contextmanager
-def _directory(options: DemonstrationOptions) -> Iterator[Path]:
-    if options.directory is None:
-        with tempfile.TemporaryDirectory(prefix="allmende-demo-") as made:
-            yield Path(made)
-        return
+def _kept(directory: Path) -> Iterator[_Places]:
+    places = _Places(directory.absolute(), directory.absolute() / "evidence")
+    places.evidence.mkdir(parents=True, exist_ok=True)
+    yield places
+
+
+@contextmanager
+def _temporary() -> Iterator[_Places]:
+    """Places of which only the evidence of a whole run stays: no keys, no databases, nothing of a failure."""
+    evidence = Path(tempfile.mkdtemp(prefix="allmende-evidence-"))
     try:
-        options.directory.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise DemonstrationError(f"{options.directory} cannot be used: {problem.strerror}.") from problem
-    yield options.directory.absolute()
+        with tempfile.TemporaryDirectory(prefix="allmende-demo-") as made:
+            yield _Places(Path(made), evidence)
+    except BaseException:
+        shutil.rmtree(evidence, ignore_errors=True)
+        raise
 
 
-async def _run(options: DemonstrationOptions, directory: Path) -> None:
+async def _run(options: DemonstrationOptions, places: _Places) -> None:
     report = Report(as_json=options.as_json)
-    evidence = directory / "evidence"
-    evidence.mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
         companies = [
-            Company(Participant(directory / key, name, report.notice), key) for key, name in PROVIDERS.items()
+            Company(Participant(places.participants / key, name, report.notice), key)
+            for key, name in PROVIDERS.items()
         ]
-        consumer = Participant(directory / "lastwerk", CONSUMER, report.notice)
+        consumer = Participant(places.participants / "lastwerk", CONSUMER, report.notice)
+        everybody = [*(company.participant for company in companies), consumer]
         with report.step("Three companies start their connectors", 1):
-            everybody = [*(company.participant for company in companies), consumer]
             await _start(stack, everybody)
-            report.participants(everybody)
-        summary = await _show(report, companies, consumer, evidence)
-        report.finish(summary, directory if options.directory or options.keep_serving else None)
+            for participant in everybody:
+                stack.callback(participant.retire)
+            report.participants(companies, consumer)
+        outcome = await _show(report, companies, consumer, places.evidence)
+        report.finish(summarise(outcome, everybody), places.evidence)
         if options.keep_serving:
             report.serving(everybody)
-            await asyncio.Event().wait()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
 
 
-async def _start(stack: AsyncExitStack, participants: list[Participant]) -> None:
+async def _start(stack: AsyncExitStack, participants: Sequence[Participant]) -> None:
     """Start all at once; if one fails, the others are stopped by the stack."""
     outcomes = await asyncio.gather(
         *(stack.enter_async_context(participant) for participant in participants), return_exceptions=True
@@ -96,75 +119,37 @@ async def _start(stack: AsyncExitStack, participants: list[Participant]) -> None
 
 
 async def _show(
-    report: Report, companies: list[Company], consumer: Participant, evidence: Path
-) -> dict[str, Any]:
-    with report.step("Each provider puts a dataset on offer", 2):
+    report: Report, companies: Sequence[Company], consumer: Participant, evidence: Path
+) -> Outcome:
+    with report.step("Each provider puts its load profiles on offer", 2) as doing:
         for company in companies:
+            doing(f"{company.participant.name} publishes its offer")
             await steps.publish(company)
-            report.offer(company)
-    with report.step("The consumer reads both catalogs and negotiates", 3):
+        report.offers(companies)
+    with report.step("The consumer finds the offers and signs a contract with each provider", 3) as doing:
         agreements = []
         for company in companies:
+            doing(f"{CONSUMER} negotiates with {company.participant.name}")
             await steps.read_catalog(consumer, company)
-            agreed = await steps.negotiate(consumer, company, evidence)
-            agreements.append(agreed)
-            report.agreement(agreed)
-    with report.step("What is not agreed is refused", 4):
+            agreements.append(await steps.negotiate(consumer, company, evidence))
+        report.agreements(agreements)
+    with report.step("What was not agreed is refused", 4):
         refusals = {
             "purpose": await steps.refused_purpose(consumer, companies[0]),
             "rows": await steps.refused_rows(consumer),
         }
         report.refusals(refusals)
-    with report.step("One SQL statement over both providers", 5):
-        result = await steps.ask(consumer)
-        receipts = await steps.query_receipts(consumer, result, evidence)
-        report.query(steps.STATEMENT, result)
-    with report.step("A job trains a forecast where the data are", 6):
+    with report.step("One SQL statement over both providers; only aggregates leave", 5):
+        result = await steps.ask(consumer, [company.agreement for company in companies])
+        receipts = await steps.query_receipts(consumer, companies, result, evidence)
+        report.query(steps.STATEMENT, result, receipts)
+    with report.step("A job trains a forecast where the data are; only the models leave", 6):
         computed = await steps.compute(consumer, companies, evidence)
-        forecast = steps.compare(computed)
+        forecast = await asyncio.to_thread(steps.compare, computed)
         report.computations(computed, forecast)
-    with report.step("The books", 7):
+    with report.step("The books, and the proof", 7):
         lines = await steps.books(companies)
-        report.books(
-            lines, [*(one.file for one in agreements), *receipts, *(one.receipt for one in computed)]
-        )
-    return {
-        "agreements": [
-            {
-                "identifier": one.identifier,
-                "provider": one.provider,
-                "file": str(one.file),
-                "signed_by": one.signers,
-                "milliseconds": round(one.milliseconds, 1),
-            }
-            for one in agreements
-        ],
-        "refusals": refusals,
-        "query": {
-            "statement": steps.STATEMENT,
-            "rows": result["rows"],
-            "sites": result["sites"],
-            "receipts": [str(path) for path in receipts],
-        },
-        "computations": [
-            {
-                "identifier": one.identifier,
-                "provider": one.provider,
-                "status": one.state,
-                "outputs": one.outputs,
-                "receipt": str(one.receipt),
-                "metrics": one.metrics,
-                "sandbox": one.tier,
-            }
-            for one in computed
-        ],
-        "forecast": forecast,
-        "ledger": {
-            **{
-                name: sum(line[name] for line in lines)
-                for name in ("raw_rows_out", "raw_bytes_out", "result_bytes_out")
-            },
-            "datasets": lines,
-        },
-        "urls": {one.name: one.facts for one in [*(company.participant for company in companies), consumer]},
-    }
+        files = [*(one.file for one in agreements), *receipts, *(one.receipt for one in computed)]
+        checked = await asyncio.to_thread(steps.check, files)
+        report.books(lines, checked)
+    return Outcome(agreements, refusals, result, receipts, computed, forecast, lines, checked)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import safetensors.numpy
 
 from connector.demo.assets import forecasting, job_files, job_outputs, publication
 from connector.demo.participants import DemonstrationError, Participant
+from connector.evidence.errors import EvidenceError
 from connector.evidence.verification import verify_file
 from schemas.vocabulary import DPV, POLICY
 
@@ -24,6 +27,9 @@ STATEMENT = (
 )
 ROW_LEVEL = "SELECT profile, ts, load_kw FROM load_profiles"
 PARAMETERS = {"holdout_days": 7}
+_FORGERY = (b'"20"', b'"90"')
+_RETRIES = 20
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -63,14 +69,29 @@ class Computed:
     tier: str
 
 
+@dataclass(slots=True)
+class Checked:
+    """Files of evidence that were checked offline.
+
+    Attributes:
+        sentences: File to what makes it valid.
+        forgery: Why a copy of the first one, with 90 uses instead of 20, is not.
+    """
+
+    sentences: dict[Path, str]
+    forgery: str
+
+
 def segment(identifier: str) -> str:
     """An identifier as one segment of an address."""
     return quote(identifier, safe=":")
 
 
 async def publish(company: Company) -> None:
-    """Put a provider's dataset on offer."""
-    answer = await company.participant.call("POST", "/api/datasets", publication(company.offer_name))
+    """Put a provider's dataset on offer; in a directory of an earlier run, replace that offer."""
+    body = publication(company.offer_name)
+    body["identifier"] = uuid.uuid5(uuid.NAMESPACE_URL, f"{company.participant.did}/{body['table']}").urn
+    answer = await company.participant.call("POST", "/api/datasets", body)
     company.dataset, company.rows, company.terms = answer["identifier"], answer["rows"], answer["terms"]
 
 
@@ -90,7 +111,7 @@ async def negotiate(consumer: Participant, company: Company, evidence: Path) -> 
     outcome = await _negotiation(consumer, company.dataset, PURPOSE)
     elapsed = (time.perf_counter() - began) * 1000
     if outcome["state"] != "FINALIZED":
-        raise DemonstrationError(f"{company.participant.name} gave no contract: {outcome['reason']}")
+        raise DemonstrationError(f"{company.participant.name} gave no contract: {_reason(outcome)}")
     company.agreement = outcome["agreement_id"]
     data = await consumer.content(f"/api/agreements/{segment(company.agreement)}/evidence")
     verification = verify_file(data)
@@ -104,7 +125,7 @@ async def refused_purpose(consumer: Participant, company: Company) -> str:
     """Ask for the same data for another purpose; returns the provider's reason for saying no."""
     outcome = await _negotiation(consumer, company.dataset, OTHER_PURPOSE)
     if outcome["state"] != "TERMINATED":
-        raise DemonstrationError(f"{company.participant.name} agreed to a purpose that it does not offer.")
+        raise DemonstrationError(f"{company.participant.name} did not refuse another purpose.")
     return str(outcome["reason"])
 
 
@@ -121,16 +142,21 @@ async def refused_rows(consumer: Participant) -> str:
     return await consumer.refusal("POST", "/api/queries", {"statement": ROW_LEVEL})
 
 
-async def ask(consumer: Participant) -> dict[str, Any]:
-    """One statement over all providers."""
-    result: dict[str, Any] = await consumer.call("POST", "/api/queries", {"statement": STATEMENT})
+async def ask(consumer: Participant, agreements: Sequence[str]) -> dict[str, Any]:
+    """One statement over all providers; asked again while one of them is being started again."""
+    body = {"statement": STATEMENT, "agreements": list(agreements)}
+    for _ in range(_RETRIES):
+        result: dict[str, Any] = await consumer.call("POST", "/api/queries", body)
+        if all(site["status"] != "unreachable" for site in result["sites"]):
+            break
+        await asyncio.sleep(_PAUSE_SECONDS)
     for site in result["sites"]:
         if site["status"] != "released":
             raise DemonstrationError(f"{site['name']} gave no result: {site['reason']}")
     return result
 
 
-async def compute(consumer: Participant, companies: list[Company], evidence: Path) -> list[Computed]:
+async def compute(consumer: Participant, companies: Sequence[Company], evidence: Path) -> list[Computed]:
     """Run the job at every provider, and fetch what is released."""
     return list(await asyncio.gather(*(_computation(consumer, company, evidence) for company in companies)))
 
@@ -146,7 +172,7 @@ async def _computation(consumer: Participant, company: Company, evidence: Path) 
     address = f"/api/computations/{segment(identifier)}"
     shown = await consumer.call("GET", f"{address}?wait=60")
     if shown["state"] != "RELEASED":
-        raise DemonstrationError(f"{company.participant.name} released nothing: {shown['reason']}")
+        raise DemonstrationError(f"{company.participant.name} released nothing: {_reason(shown)}")
     contents = {
         output["name"]: await consumer.content(f"{address}/outputs/{output['name']}")
         for output in shown["outputs"]
@@ -165,7 +191,12 @@ async def _computation(consumer: Participant, company: Company, evidence: Path) 
     )
 
 
-def compare(computed: list[Computed]) -> dict[str, float]:
+def _reason(record: dict[str, Any]) -> str:
+    """Why an exchange did not come to its good end."""
+    return str(record["reason"] or record["held"] or f"it is still {record['state']}, which takes too long.")
+
+
+def compare(computed: Sequence[Computed]) -> dict[str, float]:
     """Average the released models, and measure the consumer's own model against the joint one."""
     forecast = forecasting()
     joint = forecast["average"]([one.model for one in computed])
@@ -175,17 +206,20 @@ def compare(computed: list[Computed]) -> dict[str, float]:
     }
 
 
-async def query_receipts(consumer: Participant, result: dict[str, Any], evidence: Path) -> list[Path]:
-    """Keep the receipts of a query as files."""
+async def query_receipts(
+    consumer: Participant, companies: Sequence[Company], result: dict[str, Any], evidence: Path
+) -> list[Path]:
+    """Keep the receipts of a query as files, in the order of its sites."""
+    names = {company.agreement: company.offer_name for company in companies}
     files = []
-    for number, site in enumerate(result["sites"]):
-        file = evidence / f"receipt-query-{number + 1}.json"
+    for site in result["sites"]:
+        file = evidence / f"receipt-{names[site['agreement_id']]}-query.json"
         file.write_bytes(await consumer.content(f"/api/receipts/{segment(site['receipt'])}"))
         files.append(file)
     return files
 
 
-async def books(companies: list[Company]) -> list[dict[str, Any]]:
+async def books(companies: Sequence[Company]) -> list[dict[str, Any]]:
     """What has left each provider's house, from its own ledger."""
     lines = []
     for company in companies:
@@ -201,3 +235,22 @@ async def books(companies: list[Company]) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def check(files: Sequence[Path]) -> Checked:
+    """Check files of evidence as anybody can, offline; then the first, an agreement, with one changed byte.
+
+    Raises:
+        DemonstrationError: A file is not valid, or the changed one is.
+    """
+    sentences = {}
+    for file in files:
+        try:
+            sentences[file] = verify_file(file.read_bytes()).steps[-1]["en"]
+        except EvidenceError as reason:
+            raise DemonstrationError(f"{file} is not valid: {reason}") from reason
+    try:
+        verify_file(files[0].read_bytes().replace(*_FORGERY, 1))
+    except EvidenceError as reason:
+        return Checked(sentences, str(reason))
+    raise DemonstrationError(f"One byte of {files[0]} was changed, and nobody noticed.")

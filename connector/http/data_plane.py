@@ -67,15 +67,17 @@ def data_plane_router(services: DataPlaneServices) -> APIRouter:
 
     @router.post("/queries")
     async def query(request: Request) -> Response:
+        token = _token(request)
         body = QueryBody.model_validate(await _document(request, _MOST_STATEMENT_BYTES))
-        answer = await services.querying.answer(_token(request), body.statement, body.purpose)
+        answer = await services.querying.answer(token, body.statement, body.purpose)
         return Response(answer.content, media_type=ARROW_STREAM, headers={RECEIPT_HEADER: answer.receipt})
 
     @router.post("/computations", status_code=201)
     async def submit(request: Request) -> Response:
+        token = _token(request)
         body = ComputationBody.model_validate(await _document(request, _MOST_JOB_BYTES))
         job = JobRequest(body.identifier, body.files, dict(body.parameters), body.outputs, body.purpose)
-        record = await services.computing.submit(_token(request), job)
+        record = await services.computing.submit(token, job)
         return JSONResponse(computation_body(record), 201)
 
     @router.get("/computations/{identifier}")

@@ -4,6 +4,7 @@ Source:
     Dataspace Protocol 2025-1, HTTPS binding.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -12,14 +13,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from connector.http.authentication import IdentityVerifier
-from connector.http.problems import protocol_status, sentence_of
-from connector.ports import Participant, StoredAnswer
+from connector.http.problems import protocol_status, sentence_of, status_of
+from connector.ports import IdentityRefusedError, Participant, StoredAnswer
 from connector.services.exchanging import Delivery, UnknownExchangeError
 from connector.services.negotiating import Negotiating
 from connector.services.transferring import Transferring
 from schemas import messages as dsp
 from schemas.jsonld import normalise_message
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
+
+log = logging.getLogger("allmende.dsp")
 
 PREFIX: Final = "/dsp/2025-1"
 VERSION: Final = "2025-1"
@@ -249,7 +252,11 @@ async def _guarded(
     """An answer, or the protocol's error message for whatever went wrong."""
     try:
         return await answer()
-    except Exception as error:  # noqa: BLE001 - the one place where errors become the protocol's answers
+    except Exception as error:
+        if isinstance(error, IdentityRefusedError):
+            log.warning("a caller was not recognised: %s", error)
+        elif status_of(error) == 500:  # noqa: PLR2004 - our own failure
+            log.exception("a message could not be taken")
         status = protocol_status(error)
         return JSONResponse(error_body(status, sentence_of(error)), status)
 

@@ -500,6 +500,7 @@ def _computation(record: Computation) -> JsonObject:
         "agreement_id": record.agreement_id,
         "algorithm": record.algorithm_digest,
         "held": record.held,
+        "said": record.said,
     }
 
 

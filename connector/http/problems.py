@@ -75,6 +75,7 @@ _TITLES: Final = {
     502: "Counterparty unreachable",
     503: "Not in time",
 }
+_WHO_IS_IT: Final = "Who is calling could not be verified."
 _NOTHING_THERE: Final = "There is nothing here for you."
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -94,8 +95,10 @@ def protocol_status(error: Exception) -> int:
 
 def sentence_of(error: Exception) -> str:
     """What the caller may know of an error."""
-    status = status_of(error)
-    if status == 404:  # noqa: PLR2004 - not found
+    if isinstance(error, IdentityRefusedError):
+        # Why is for our log: an answer that tells would let strangers look around through us.
+        return _WHO_IS_IT
+    if status_of(error) == 404:  # noqa: PLR2004 - not found
         return _NOTHING_THERE
     return (
         str(error)

@@ -102,6 +102,8 @@ class Computation:
         outputs: The checked outputs.
         receipt: Identifier of the receipt of the release.
         tier: Sandbox measures that were in force.
+        said: The end of what the job said while it ran; for the provider's own
+            people only, never sent.
         created: When it was requested.
         started: When it first ran.
         updated: When it last changed.
@@ -125,6 +127,7 @@ class Computation:
     outputs: tuple[Output, ...]
     receipt: str | None
     tier: str
+    said: str
     created: datetime
     started: datetime | None
     updated: datetime

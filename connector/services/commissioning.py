@@ -140,6 +140,7 @@ class Commissioning:
             outputs=(),
             receipt=None,
             tier="",
+            said="",
             created=now,
             started=None,
             updated=now,

@@ -57,6 +57,7 @@ from schemas.vocabulary import POLICY
 COMPUTE_ACTION = POLICY + "compute"
 log = logging.getLogger("allmende.computing")
 _FINAL = frozenset({ComputationState.RELEASED, ComputationState.TERMINATED})
+_LONGEST_SAID = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ class Computing:
             log.exception("a computation could not be run")
             await self._fail(record, _FAULT, refund=True)
             return
+        record = replace(record, said=outcome.stderr[-_LONGEST_SAID:].decode(errors="replace"))
         reason = _failure(outcome)
         if reason is not None:
             await self._fail(record, reason, refund=False)
@@ -345,6 +347,7 @@ class Computing:
             outputs=(),
             receipt=None,
             tier=self._backend.tier,
+            said="",
             created=now,
             started=None,
             updated=now,

@@ -405,7 +405,24 @@ class Negotiating:
         if rule.action is Action.HOLD:
             return replace(record, held="A workflow rule asks for a person here.", updated=now)
         kind = NEGOTIATION_ACTIONS.get(rule.action)
-        return record if kind is None else self._say(tx, record, kind, now, delay=rule.delay)
+        return record if kind is None else self._by_rule(tx, record, kind, rule.delay, now)
+
+    def _by_rule(
+        self,
+        tx: Transaction,
+        record: ContractNegotiation,
+        kind: NegotiationMessage,
+        delay: timedelta,
+        now: datetime,
+    ) -> ContractNegotiation:
+        """A rule says when, but never that an offer may be exceeded or a signature be missing."""
+        if kind is NegotiationMessage.AGREEMENT:
+            objection = _objection(record, tx.dataset(record.dataset), now)
+            if objection is not None:
+                return self._terminate(tx, record, objection, now)
+        if kind in {NegotiationMessage.VERIFICATION, NegotiationMessage.FINALIZATION}:
+            return self._conclude(tx, record, kind, now, delay=delay)
+        return self._say(tx, record, kind, now, delay=delay)
 
     def _by_policy(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> ContractNegotiation:
         match (record.role, record.state):
@@ -426,12 +443,10 @@ class Negotiating:
         self, tx: Transaction, record: ContractNegotiation, now: datetime
     ) -> ContractNegotiation:
         published = tx.dataset(record.dataset)
-        if published is None or not published.dataset.publishing:
-            return self._terminate(tx, record, "The dataset is no longer on offer.", now)
         objection = _objection(record, published, now)
         if objection is not None:
             return self._terminate(tx, record, objection, now)
-        if published.approval == "manual" and not record.approved:
+        if published is not None and published.approval == "manual" and not record.approved:
             return replace(
                 record, held="This dataset is offered only after a person has agreed.", updated=now
             )
@@ -445,13 +460,19 @@ class Negotiating:
         return self._say(tx, record, NegotiationMessage.ACCEPTANCE, now)
 
     def _conclude(
-        self, tx: Transaction, record: ContractNegotiation, kind: NegotiationMessage, now: datetime
+        self,
+        tx: Transaction,
+        record: ContractNegotiation,
+        kind: NegotiationMessage,
+        now: datetime,
+        *,
+        delay: timedelta = timedelta(0),
     ) -> ContractNegotiation:
         """Verify or finalise an agreement, if it is signed as far as we insist on."""
         agreement = tx.agreement(record.agreement_id or "")
         if agreement is None or (self._settings.require_signatures and not agreement.signed):
             return self._terminate(tx, record, "The agreement is not signed by the counterparty.", now)
-        return self._say(tx, record, kind, now)
+        return self._say(tx, record, kind, now, delay=delay)
 
     def _terminate(
         self, tx: Transaction, record: ContractNegotiation, reason: str, now: datetime
@@ -618,8 +639,10 @@ def _kind(message: Inbound) -> NegotiationMessage:
             assert_never(message)
 
 
-def _objection(record: ContractNegotiation, published: PublishedDataset, now: datetime) -> str | None:
+def _objection(record: ContractNegotiation, published: PublishedDataset | None, now: datetime) -> str | None:
     """Why a request cannot be granted; None where it can."""
+    if published is None or not published.dataset.publishing:
+        return "The dataset is no longer on offer."
     try:
         requested = parse_policy(record.offer)
         require_enforceable(requested)
