@@ -147,6 +147,51 @@ class Connector:
     release_waiters: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _World:
+    """The adapters of one participant."""
+
+    settings: Settings
+    clock: SystemClock
+    identifiers: RandomIdentifiers
+    messages: AsyncioChanges
+    computations: AsyncioChanges
+    credentials: OwnCredentials
+    store: SqlStore
+    egress: EgressClient
+    dids: DidIdentity
+    identity: StaticTokens
+    peers: HttpPeers
+    projections: ArrowProjections
+    engine: DuckdbQueries | NoQueries
+    backend: SandboxCompute | NoCompute
+    catalog: CurrentCatalog
+    notices: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """Our DSP base address."""
+        return self.settings.public_url + DSP_PREFIX
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await self.engine.aclose()
+        await self.egress.aclose()
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _UseCases:
+    """The use cases of one participant that several others need."""
+
+    negotiating: Negotiating
+    transferring: Transferring
+    opening: Opening
+    querying: AnsweringQueries
+    computing: Computing
+    commissioning: Commissioning
+
+
 @asynccontextmanager
 async def build_connector(
     settings: Settings, *, in_process: Transports = NO_TRANSPORTS
@@ -166,14 +211,35 @@ async def build_connector(
         KeyFileError: The keys cannot be used.
         ManagementTokenError: The data directory was not initialised.
     """
-    clock, identifiers = SystemClock(), RandomIdentifiers()
-    # Two of them: a message that moves must not wake whoever looks after computations.
-    messages, computations = AsyncioChanges(), AsyncioChanges()
+    token = read_management_token(settings.data_dir)
+    world = await _open_world(settings, in_process)
+    cases = _use_cases(world)
+    tasks = [asyncio.create_task(_worker(world, cases).run()), asyncio.create_task(world.engine.start())]
+    management = ManagementGuard(_management_app(world, cases), token)
+    try:
+        yield Connector(
+            settings=settings,
+            public=SizeLimit(_public_app(world, cases), _MOST_PUBLIC_BYTES),
+            management=SizeLimit(management, _MOST_MANAGEMENT_BYTES),
+            token=token,
+            did=world.credentials.did,
+            notices=world.notices,
+            release_waiters=_closing(world.messages, world.computations),
+        )
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await world.aclose()
+
+
+async def _open_world(settings: Settings, in_process: Transports) -> _World:
     # Another process does the probing, so the store opens meanwhile.
     probing = asyncio.get_running_loop().run_in_executor(None, _probe)
-    address = settings.public_url + DSP_PREFIX
-    token = read_management_token(settings.data_dir)
-    credentials = load_credentials(settings.data_dir, did=did_of(settings.public_url), base_url=address)
+    clock = SystemClock()
+    credentials = load_credentials(
+        settings.data_dir, did=did_of(settings.public_url), base_url=settings.public_url + DSP_PREFIX
+    )
     store = SqlStore(settings.store_url, leaf_hash)
     egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http, in_process=in_process)
     dids = DidIdentity(
@@ -187,144 +253,160 @@ async def build_connector(
     )
     tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
     identity = StaticTokens(tokens, dids)
-    peers = HttpPeers(egress, identity)
-    projections = ArrowProjections(settings.data_dir / "projections")
     engine, backend, notices = _engines(await probing, settings.data_dir)
-    current = CurrentCatalog(store, credentials, settings)
-
-    workflow = Workflow([setting.rule() for setting in settings.workflow])
-    negotiating = Negotiating(
-        store=store,
+    return _World(
+        settings=settings,
         clock=clock,
-        identifiers=identifiers,
+        identifiers=RandomIdentifiers(),
+        # Two of them: a message that moves must not wake whoever looks after computations.
+        messages=AsyncioChanges(),
+        computations=AsyncioChanges(),
         credentials=credentials,
-        settings=NegotiationSettings(address, settings.require_signatures),
+        store=store,
+        egress=egress,
+        dids=dids,
+        identity=identity,
+        peers=HttpPeers(egress, identity),
+        projections=ArrowProjections(settings.data_dir / "projections"),
+        engine=engine,
+        backend=backend,
+        catalog=CurrentCatalog(store, credentials, settings),
+        notices=notices,
+    )
+
+
+def _use_cases(world: _World) -> _UseCases:
+    workflow = Workflow([setting.rule() for setting in world.settings.workflow])
+    negotiating = Negotiating(
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        credentials=world.credentials,
+        settings=NegotiationSettings(world.address, world.settings.require_signatures),
         workflow=workflow,
-        wake=messages.notify,
+        wake=world.messages.notify,
     )
     transferring = Transferring(
-        store=store,
-        clock=clock,
-        identifiers=identifiers,
-        address=address,
-        data_plane=settings.public_url + DATA_PREFIX,
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        address=world.address,
+        data_plane=world.settings.public_url + DATA_PREFIX,
         workflow=workflow,
-        wake=messages.notify,
+        wake=world.messages.notify,
     )
-    opening = Opening(store, transferring, messages)
+    opening = Opening(world.store, transferring, world.messages)
     querying = AnsweringQueries(
-        store=store,
-        clock=clock,
-        identifiers=identifiers,
-        credentials=credentials,
-        projections=projections,
-        engine=engine,
-        tier=backend.tier,
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        credentials=world.credentials,
+        projections=world.projections,
+        engine=world.engine,
+        tier=world.backend.tier,
     )
     computing = Computing(
-        store=store,
-        clock=clock,
-        identifiers=identifiers,
-        credentials=credentials,
-        projections=projections,
-        backend=backend,
-        changes=computations,
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        credentials=world.credentials,
+        projections=world.projections,
+        backend=world.backend,
+        changes=world.computations,
     )
     commissioning = Commissioning(
-        store=store,
-        clock=clock,
-        identifiers=identifiers,
-        peers=peers,
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        peers=world.peers,
         opening=opening,
-        changes=computations,
+        changes=world.computations,
     )
-    publishing = Publishing(
-        store=store,
-        clock=clock,
-        identifiers=identifiers,
-        projections=projections,
-        changed=current.forget,
-    )
+    return _UseCases(negotiating, transferring, opening, querying, computing, commissioning)
+
+
+def _worker(world: _World, cases: _UseCases) -> Worker:
     delivering = Delivering(
-        store=store,
-        clock=clock,
-        peers=peers,
-        senders={"negotiations": negotiating, "transfers": transferring},
-        changed=lambda _: messages.notify(),
+        store=world.store,
+        clock=world.clock,
+        peers=world.peers,
+        senders={"negotiations": cases.negotiating, "transfers": cases.transferring},
+        changed=lambda _: world.messages.notify(),
     )
-    worker = Worker(
+    return Worker(
         delivering=delivering,
-        computing=computing,
-        commissioning=commissioning,
-        messages=messages,
-        computations=computations,
+        computing=cases.computing,
+        commissioning=cases.commissioning,
+        messages=world.messages,
+        computations=world.computations,
     )
+
+
+def _public_app(world: _World, cases: _UseCases) -> FastAPI:
+    app = _app("Allmende: public listener")
+    app.include_router(version_router())
+    app.include_router(
+        dsp_router(DspServices(world.identity, world.catalog, cases.negotiating, cases.transferring))
+    )
+    app.include_router(
+        data_plane_router(DataPlaneServices(world.store, cases.querying, cases.computing, world.computations))
+    )
+    app.include_router(catalog_router(world.catalog, PublicPages(PageRenderer())))
+    app.include_router(static_router())
+    _add_did_document(app, world.credentials)
+    return app
+
+
+def _management_app(world: _World, cases: _UseCases) -> FastAPI:
+    app = _app("Allmende: management listener")
+    app.include_router(health_router(lambda: _is_ready(world.store)))
+    app.include_router(management_router(_management_services(world, cases)))
     steward = StoreSteward(
-        store=store,
-        clock=clock,
-        negotiating=negotiating,
-        computing=computing,
-        participant=ParticipantView(settings.participant_name, credentials.did, settings.public_url),
+        store=world.store,
+        clock=world.clock,
+        negotiating=cases.negotiating,
+        computing=cases.computing,
+        participant=ParticipantView(
+            world.settings.participant_name, world.credentials.did, world.settings.public_url
+        ),
     )
-    renderer = PageRenderer()
+    app.include_router(ui_router(steward, steward, SessionTokens(), PageRenderer()))
+    app.include_router(static_router())
+    return app
 
-    public = _app("Allmende: public listener")
-    public.include_router(version_router())
-    public.include_router(dsp_router(DspServices(identity, current, negotiating, transferring)))
-    public.include_router(data_plane_router(DataPlaneServices(store, querying, computing, computations)))
-    public.include_router(catalog_router(current, PublicPages(renderer)))
-    public.include_router(static_router())
-    _add_did_document(public, credentials)
 
-    management = _app("Allmende: management listener")
-    management.include_router(health_router(lambda: _is_ready(store)))
-    management.include_router(
-        management_router(
-            ManagementServices(
-                store=store,
-                messages=messages,
-                computations=computations,
-                publishing=publishing,
-                crawling=Crawling(store=store, clock=clock, peers=peers, resolver=dids),
-                negotiating=negotiating,
-                importing=Importing(
-                    store=store,
-                    clock=clock,
-                    identifiers=identifiers,
-                    credentials=credentials,
-                    require_signatures=settings.require_signatures,
-                ),
-                transferring=transferring,
-                asking=AskingQueries(
-                    store=store, clock=clock, identifiers=identifiers, peers=peers, opening=opening
-                ),
-                commissioning=commissioning,
-                computing=computing,
-            )
-        )
+def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
+    return ManagementServices(
+        store=world.store,
+        messages=world.messages,
+        computations=world.computations,
+        publishing=Publishing(
+            store=world.store,
+            clock=world.clock,
+            identifiers=world.identifiers,
+            projections=world.projections,
+            changed=world.catalog.forget,
+        ),
+        crawling=Crawling(store=world.store, clock=world.clock, peers=world.peers, resolver=world.dids),
+        negotiating=cases.negotiating,
+        importing=Importing(
+            store=world.store,
+            clock=world.clock,
+            identifiers=world.identifiers,
+            credentials=world.credentials,
+            require_signatures=world.settings.require_signatures,
+        ),
+        transferring=cases.transferring,
+        asking=AskingQueries(
+            store=world.store,
+            clock=world.clock,
+            identifiers=world.identifiers,
+            peers=world.peers,
+            opening=cases.opening,
+        ),
+        commissioning=cases.commissioning,
+        computing=cases.computing,
     )
-    management.include_router(ui_router(steward, steward, SessionTokens(), renderer))
-    management.include_router(static_router())
-
-    running = asyncio.create_task(worker.run())
-    warming = asyncio.create_task(engine.start())
-    try:
-        yield Connector(
-            settings=settings,
-            public=SizeLimit(public, _MOST_PUBLIC_BYTES),
-            management=SizeLimit(ManagementGuard(management, token), _MOST_MANAGEMENT_BYTES),
-            token=token,
-            did=credentials.did,
-            notices=notices,
-            release_waiters=_closing(messages, computations),
-        )
-    finally:
-        for task in (running, warming):
-            task.cancel()
-        await asyncio.gather(running, warming, return_exceptions=True)
-        await engine.aclose()
-        await egress.aclose()
-        store.close()
 
 
 def _closing(*all_changes: AsyncioChanges) -> Callable[[], None]:
