@@ -3,6 +3,7 @@
 # make test      what the tests need, then the tests
 # make check     style, types, layers
 # make bench     the benchmark page
+# make tck       the official test suite of the Dataspace Protocol; needs Java 17 and Maven
 # Another interpreter: make install PYTHON=python3.13
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: install demo test check bench lock clean
+.PHONY: install demo test check bench tck lock clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -47,6 +48,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+tck: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.tck.run
 
 bench: install
 	@$(BIN)/python -m bench.run
