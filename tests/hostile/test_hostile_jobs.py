@@ -203,8 +203,9 @@ attempt("docker", lambda: connect("/var/run/docker.sock"))
 async def test_a_job_reads_no_file_of_the_host(target: Target) -> None:
     loot = await target.loot("""
 parameters = json.load(open("/in/parameters.json"))
-for path in ("/etc/passwd", "/etc/shadow", "/etc/hostname", os.path.expanduser("~root/.ssh"), "/home", "/var", "/run", "/sys",
-             "/proc/kcore", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", parameters["key"],
+for path in ("/etc/passwd", "/etc/shadow", "/etc/hostname", os.path.expanduser("~root/.ssh"),
+             "/home", "/var", "/run", "/sys", "/proc/kcore", "/dev/mem",
+             "/dev/kmsg", "/dev/sda", "/dev/vda", parameters["key"],
              os.path.dirname(parameters["key"]), f"/proc/{parameters['host']}/environ", "/proc/1/environ",
              "/proc/1/mem", "/proc/1/root", "/proc/1/cwd/..", "/proc/1/fd"):
     attempt(path, lambda: os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1).hex())

@@ -46,7 +46,7 @@ def connector_under_test(directory: Path) -> Iterator[Addresses]:
     public, management, callback = free_ports(3)
     tck = f"http://localhost:{callback}"
     token = "tck-" + os.urandom(12).hex()
-    configuration = _configuration(directory, public, management, tck, token)
+    configuration = _configuration(directory, public, management, token)
     with _process(directory, configuration) as facts, _client(directory, facts) as client:
         _seed(client, directory, facts["did"], tck)
         with _triggers(client) as triggers:
@@ -61,7 +61,7 @@ def connector_under_test(directory: Path) -> Iterator[Addresses]:
             )
 
 
-def _configuration(directory: Path, public: int, management: int, tck: str, token: str) -> Path:
+def _configuration(directory: Path, public: int, management: int, token: str) -> Path:
     """A participant as `allmende init` makes it, with the rules of the TCK's tests and its token."""
     participant = directory / "participant"
     command = [

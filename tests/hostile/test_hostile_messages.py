@@ -1,0 +1,840 @@
+"""Messages of the protocol as an attacker sends them: nothing is changed, and nothing is told.
+
+A consumer has asked for a contract, and a person at the provider has not decided yet.
+"""
+
+import copy
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from connector.adapters.own_credentials import OwnCredentials, load_credentials
+from connector.evidence.agreements import Party, agreement_statement
+from connector.evidence.documents import digest
+from connector.evidence.proofs import add_proof, sign
+from tests.region.participants import (
+    DATASETS,
+    FORECASTING,
+    STATEMENT,
+    Participant,
+    Region,
+    Stranger,
+    Voice,
+    constraint,
+    dsp,
+    leaks_nothing,
+    offer,
+    until,
+    voice_of,
+)
+
+UNKNOWN = "urn:uuid:dddddddd-0000-4000-8000-000000000000"
+EVIDENCE = "https://w3id.org/allmende/v1#evidence"
+NOTHING_HERE = "There is nothing here for you."
+
+
+@dataclass
+class Held:
+    """A negotiation in REQUESTED, with its pid at either side."""
+
+    region: Region
+    provider_pid: str
+    consumer_pid: str
+
+    @property
+    def pids(self) -> dict[str, str]:
+        return {"providerPid": self.provider_pid, "consumerPid": self.consumer_pid}
+
+    @property
+    def provider(self) -> Participant:
+        return self.region.rheinaue
+
+    @property
+    def consumer(self) -> Participant:
+        return self.region.lastwerk
+
+    def states(self) -> list[Any]:
+        return [one.state() for one in (self.provider, self.consumer)]
+
+    async def refused(self, answer: httpx.Response, status: int, before: list[Any]) -> str:
+        """An attack was answered with an error of the protocol, and neither party's records changed."""
+        assert answer.status_code == status, answer.text
+        leaks_nothing(answer, self.region)
+        assert self.states() == before
+        body = answer.json()
+        assert body["@type"] in {"ContractNegotiationError", "TransferError", "CatalogError"}
+        assert body["code"] == str(status)
+        return str(body["reason"][0])
+
+
+@pytest.fixture
+async def held(published: Region) -> AsyncIterator[Held]:
+    await published.publish(published.rheinaue, approval="manual")
+    pid = await published.request(published.rheinaue)
+    await until(lambda: any(record["held"] for record in published.rheinaue.rows("negotiations")))
+    await until(lambda: published.lastwerk.rows("negotiations")[0]["state"] == "REQUESTED")
+    yield Held(published, str(published.rheinaue.rows("negotiations")[0]["pid"]), pid)
+
+
+@pytest.fixture
+def stranger(published: Region, tmp_path: Path) -> Stranger:
+    return Stranger(tmp_path / "stranger", published.network)
+
+
+def negotiation_messages(pids: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Every message of a running negotiation by its path, well-formed."""
+    wanted = {**offer(), "@id": UNKNOWN, "target": DATASETS["rheinaue"]}
+    agreement = {
+        **wanted,
+        "@type": "Agreement",
+        "assigner": "did:web:localhost%3A18081",
+        "assignee": "did:web:localhost%3A18083",
+        "timestamp": "2026-11-21T08:00:00Z",
+    }
+    return {
+        "request": dsp("ContractRequestMessage", offer=wanted, **pids),
+        "offers": dsp("ContractOfferMessage", offer=wanted, **pids),
+        "agreement": dsp("ContractAgreementMessage", agreement=agreement, **pids),
+        "agreement/verification": dsp("ContractAgreementVerificationMessage", **pids),
+        "events": dsp("ContractNegotiationEventMessage", eventType="FINALIZED", **pids),
+        "termination": dsp("ContractNegotiationTerminationMessage", reason=["enough"], **pids),
+    }
+
+
+def transfer_messages(pids: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {
+        "start": dsp("TransferStartMessage", **pids),
+        "suspension": dsp("TransferSuspensionMessage", **pids),
+        "completion": dsp("TransferCompletionMessage", **pids),
+        "termination": dsp("TransferTerminationMessage", **pids),
+    }
+
+
+# strangers
+
+
+@pytest.mark.parametrize("side", ["provider", "consumer"])
+async def test_a_stranger_cannot_tell_anothers_negotiation_from_none_at_all(
+    held: Held, stranger: Stranger, side: str
+) -> None:
+    target, pid = (
+        (held.provider, held.provider_pid) if side == "provider" else (held.consumer, held.consumer_pid)
+    )
+    before = held.states()
+
+    for path, message in negotiation_messages(held.pids).items():
+        real = await stranger.say(target, f"/negotiations/{pid}/{path}", message)
+        elsewhere = json.loads(json.dumps(message).replace(pid, UNKNOWN))
+        none = await stranger.say(target, f"/negotiations/{UNKNOWN}/{path}", elsewhere)
+
+        assert await held.refused(real, 404, before) == NOTHING_HERE
+        assert real.text.replace(pid, UNKNOWN) == none.text
+    read = await stranger.say(target, f"/negotiations/{pid}", method="GET")
+    assert await held.refused(read, 404, before) == NOTHING_HERE
+
+
+async def test_a_stranger_cannot_move_or_read_anothers_transfer(contracted: Region, tmp_path: Path) -> None:
+    stranger = Stranger(tmp_path / "stranger", contracted.network)
+    await contracted.lastwerk.call("POST", "/api/queries", {"statement": STATEMENT})
+    await until(lambda: contracted.rheinaue.rows("outbox") == [])
+    (record,) = contracted.rheinaue.rows("transfers")
+    pids = {"providerPid": record["pid"], "consumerPid": record["peer_pid"]}
+    held = Held(contracted, record["pid"], record["peer_pid"])
+    before = held.states()
+
+    for path, message in transfer_messages(pids).items():
+        for target, pid in (
+            (contracted.rheinaue, record["pid"]),
+            (contracted.lastwerk, record["peer_pid"]),
+        ):
+            answer = await stranger.say(target, f"/transfers/{pid}/{path}", message)
+            assert await held.refused(answer, 404, before) == NOTHING_HERE
+    read = await stranger.say(contracted.rheinaue, f"/transfers/{record['pid']}", method="GET")
+    assert await held.refused(read, 404, before) == NOTHING_HERE
+
+
+async def test_a_stranger_gets_no_access_under_anothers_agreement(contracted: Region, tmp_path: Path) -> None:
+    stranger = Stranger(tmp_path / "stranger", contracted.network)
+    held = Held(contracted, "", "")
+    before = held.states()
+    message = dsp(
+        "TransferRequestMessage",
+        consumerPid=UNKNOWN,
+        agreementId=await contracted.agreement_with(contracted.rheinaue),
+        format="AllmendeQuery-PULL",
+        callbackAddress=stranger.origin + "/dsp/2025-1",
+    )
+
+    for target in (contracted.rheinaue, contracted.lastwerk):
+        answer = await stranger.say(target, "/transfers/request", message)
+        assert await held.refused(answer, 404, before) == NOTHING_HERE
+    assert [path for path in stranger.called if path != "/.well-known/did.json"] == []
+
+
+async def test_another_participant_with_a_contract_of_its_own_is_a_stranger_here(held: Held) -> None:
+    """The provider itself asks the consumer about the consumer's negotiation, under its own pid."""
+    before = held.states()
+
+    for path, message in negotiation_messages(held.pids).items():
+        answer = await voice_of(held.provider).say(
+            held.provider, f"/negotiations/{held.provider_pid}/{path}", message
+        )
+        assert await held.refused(answer, 404, before) == NOTHING_HERE
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer x.y.z", "Basic YWxsbWVuZGU6YWxsbWVuZGU=", "Bearer " + "a" * 20_000],
+    ids=["none", "empty", "no token", "no signature", "basic", "huge"],
+)
+async def test_whoever_does_not_say_who_it_is_learns_nothing(held: Held, header: str | None) -> None:
+    before = held.states()
+    async with held.provider.public() as client:
+        headers = {"content-type": "application/json"} | ({"authorization": header} if header else {})
+        for method, path, content in (
+            ("POST", "/catalog/request", json.dumps(dsp("CatalogRequestMessage"))),
+            ("GET", f"/catalog/datasets/{DATASETS['rheinaue']}", None),
+            ("GET", f"/negotiations/{held.provider_pid}", None),
+            ("POST", "/negotiations/request", "{"),
+            ("POST", f"/negotiations/{held.provider_pid}/termination", json.dumps(held.pids)),
+            ("POST", "/transfers/request", "[" * 5000),
+        ):
+            answer = await client.request(method, f"/dsp/2025-1{path}", headers=headers, content=content)
+
+            assert await held.refused(answer, 404, before) == NOTHING_HERE
+
+
+async def test_a_token_for_another_participant_is_worth_nothing(held: Held) -> None:
+    before = held.states()
+    voice = voice_of(held.consumer)
+    passed_on = {"authorization": await voice.token(held.region.neckar)}
+
+    path = f"/negotiations/{held.provider_pid}"
+    answer = await voice.say(held.provider, path, method="GET", headers=passed_on)
+
+    assert await held.refused(answer, 404, before) == NOTHING_HERE
+
+
+async def test_a_token_that_was_used_is_worth_nothing(held: Held) -> None:
+    voice = voice_of(held.consumer)
+    token = {"authorization": await voice.token(held.provider)}
+    path = f"/negotiations/{held.provider_pid}"
+    assert (await voice.say(held.provider, path, method="GET", headers=token)).status_code == 200
+    before = held.states()
+
+    again = await voice.say(held.provider, path, method="GET", headers=token)
+
+    assert await held.refused(again, 404, before) == NOTHING_HERE
+
+
+async def test_a_key_that_signs_contracts_does_not_identify_its_owner(held: Held) -> None:
+    keys = credentials(held.consumer)
+    before = held.states()
+
+    answer = await Voice(held.consumer.did, keys.contracts_key).say(
+        held.provider, f"/negotiations/{held.provider_pid}", method="GET"
+    )
+
+    assert await held.refused(answer, 404, before) == NOTHING_HERE
+
+
+def credentials(participant: Participant) -> OwnCredentials:
+    return load_credentials(
+        participant.directory, did=participant.did, base_url=participant.origin + "/dsp/2025-1"
+    )
+
+
+# the wrong pid, role or moment
+
+
+@pytest.mark.parametrize(
+    "pids",
+    [
+        {"providerPid": UNKNOWN},
+        {"consumerPid": UNKNOWN},
+        {"providerPid": UNKNOWN, "consumerPid": UNKNOWN},
+        "swapped",
+    ],
+    ids=["another providerPid", "another consumerPid", "two others", "swapped"],
+)
+async def test_pids_that_do_not_fit_the_address_are_refused(held: Held, pids: Any) -> None:
+    swapped = {"providerPid": held.consumer_pid, "consumerPid": held.provider_pid}
+    stated = swapped if pids == "swapped" else {**held.pids, **pids}
+    before = held.states()
+
+    for path in ("termination", "request", "agreement/verification"):
+        message = negotiation_messages(stated)[path]
+        answer = await voice_of(held.consumer).say(
+            held.provider, f"/negotiations/{held.provider_pid}/{path}", message
+        )
+        assert "pid" in await held.refused(answer, 400, before)
+
+
+async def test_a_consumer_cannot_send_what_only_a_provider_sends(held: Held) -> None:
+    before = held.states()
+    voice = voice_of(held.consumer)
+
+    for path in ("offers", "agreement", "events"):
+        message = negotiation_messages(held.pids)[path]
+        answer = await voice.say(held.provider, f"/negotiations/{held.provider_pid}/{path}", message)
+        await held.refused(answer, 400, before)
+
+
+async def test_a_provider_cannot_send_what_only_a_consumer_sends(held: Held) -> None:
+    before = held.states()
+    voice = voice_of(held.provider)
+    accepted = dsp("ContractNegotiationEventMessage", eventType="ACCEPTED", **held.pids)
+    messages = negotiation_messages(held.pids)
+
+    for path, message in (
+        ("request", messages["request"]),
+        ("events", accepted),
+        ("agreement/verification", messages["agreement/verification"]),
+    ):
+        answer = await voice.say(held.consumer, f"/negotiations/{held.consumer_pid}/{path}", message)
+        await held.refused(answer, 400, before)
+
+
+async def test_nobody_gets_ahead_of_the_protocol(held: Held) -> None:
+    """In REQUESTED a consumer can do nothing but end it, and nobody can finalise."""
+    before = held.states()
+    accepted = dsp("ContractNegotiationEventMessage", eventType="ACCEPTED", **held.pids)
+    finalized = dsp("ContractNegotiationEventMessage", eventType="FINALIZED", **held.pids)
+    consumer, provider = voice_of(held.consumer), voice_of(held.provider)
+    ours, theirs = f"/negotiations/{held.provider_pid}", f"/negotiations/{held.consumer_pid}"
+    messages = negotiation_messages(held.pids)
+
+    for path in ("request", "agreement/verification"):
+        await held.refused(await consumer.say(held.provider, f"{ours}/{path}", messages[path]), 400, before)
+    await held.refused(await consumer.say(held.provider, f"{ours}/events", accepted), 400, before)
+    await held.refused(await provider.say(held.consumer, f"{theirs}/events", finalized), 400, before)
+
+
+async def test_what_is_finalised_cannot_be_undone_or_done_again(contracted: Region) -> None:
+    (record,) = contracted.rheinaue.rows("negotiations")
+    held = Held(contracted, record["pid"], record["peer_pid"])
+    before = held.states()
+    consumer, provider = voice_of(held.consumer), voice_of(held.provider)
+
+    for path, message in negotiation_messages(held.pids).items():
+        ours, theirs = (
+            f"/negotiations/{held.provider_pid}/{path}",
+            f"/negotiations/{held.consumer_pid}/{path}",
+        )
+        await held.refused(await consumer.say(held.provider, ours, message), 400, before)
+        await held.refused(await provider.say(held.consumer, theirs, message), 400, before)
+
+
+async def test_a_negotiation_of_a_dataset_cannot_be_turned_to_another_one(held: Held) -> None:
+    """The provider answers the request with an offer on something else."""
+    before = held.states()
+    message = negotiation_messages(held.pids)["offers"]
+    message["offer"]["target"] = UNKNOWN
+
+    answer = await voice_of(held.provider).say(
+        held.consumer, f"/negotiations/{held.consumer_pid}/offers", message
+    )
+
+    await held.refused(answer, 400, before)
+
+
+async def test_an_offer_that_nobody_asked_for_binds_nobody(published: Region, stranger: Stranger) -> None:
+    """A provider may offer at any time; the consumer's people decide, and nothing is accepted by itself."""
+    message = dsp(
+        "ContractOfferMessage",
+        providerPid=UNKNOWN,
+        callbackAddress=stranger.origin + "/dsp/2025-1",
+        offer={**offer(), "@id": UNKNOWN, "target": UNKNOWN},
+    )
+
+    answer = await stranger.say(published.lastwerk, "/negotiations/offers", message)
+
+    leaks_nothing(answer, published)
+    (record,) = published.lastwerk.rows("negotiations")
+    assert record["state"] == "OFFERED"
+    assert record["held"]
+    assert published.lastwerk.rows("outbox") == []
+    assert published.lastwerk.rows("agreements") == []
+
+
+# bodies
+
+
+def nested(depth: int) -> bytes:
+    message = json.dumps(dsp("CatalogRequestMessage", filter=["deep"]))
+    return message.replace('"deep"', "[" * depth + "]" * depth).encode()
+
+
+BODIES: dict[str, bytes] = {
+    "empty": b"",
+    "no JSON": b"<xml/>",
+    "cut off": b'{"@context": [',
+    "an array": b"[]",
+    "a number": b"7",
+    "not UTF-8": b'{"@type": "\xff"}',
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "not a number": b'{"@type": NaN}',
+    "deep": nested(5000),
+    "deep enough": nested(200),
+    "the same key twice": json.dumps(dsp("CatalogRequestMessage"))
+    .replace("{", '{"@type": "ContractRequestMessage",', 1)
+    .encode(),
+    "no context": b'{"@type": "CatalogRequestMessage"}',
+    "a context of its own": json.dumps(
+        dsp("CatalogRequestMessage") | {"@context": {"@vocab": "https://example.org/"}}
+    ).encode(),
+    "a remote context": json.dumps(
+        dsp("CatalogRequestMessage") | {"@context": ["http://localhost:18084/context.jsonld"]}
+    ).encode(),
+    "another message": json.dumps(dsp("TransferStartMessage", providerPid="a", consumerPid="b")).encode(),
+    "a type that is no name": json.dumps(dsp("CatalogRequestMessage") | {"@type": {"a": 1}}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_a_body_that_is_no_message_is_refused_everywhere(
+    held: Held, stranger: Stranger, name: str
+) -> None:
+    before = held.states()
+    voice = voice_of(held.consumer)
+
+    for path in (
+        "/catalog/request",
+        "/negotiations/request",
+        f"/negotiations/{held.provider_pid}/termination",
+        "/transfers/request",
+        f"/transfers/{held.provider_pid}/start",
+    ):
+        answer = await voice.say(held.provider, path, content=BODIES[name])
+        await held.refused(answer, 400, before)
+        assert len(answer.content) < 2000
+    assert stranger.called == [], "a context is never fetched"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "text/json"],
+)
+async def test_another_content_type_is_refused(held: Held, content_type: str) -> None:
+    before = held.states()
+    message = negotiation_messages(held.pids)["termination"]
+
+    answer = await voice_of(held.consumer).say(
+        held.provider,
+        f"/negotiations/{held.provider_pid}/termination",
+        message,
+        headers={"content-type": content_type},
+    )
+
+    assert "application/json" in await held.refused(answer, 400, before)
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["with its length", "in chunks"])
+async def test_a_body_that_is_too_long_is_not_read_to_its_end(held: Held, *, stated: bool) -> None:
+    before = held.states()
+    voice = voice_of(held.consumer)
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 100_000
+            yield b" " * 100_000
+
+    headers = {"authorization": await voice.token(held.provider), "content-type": "application/json"}
+    async with held.provider.public() as client:
+        path = "/dsp/2025-1/negotiations/request"
+        if stated:
+            answer = await client.post(path, content=b" " * 5_000_000, headers=headers)
+        else:
+            answer = await client.post(path, content=endless(), headers=headers)
+
+    assert answer.status_code in {400, 413}
+    assert sent < 10_000_000
+    leaks_nothing(answer, held.region)
+    assert held.states() == before
+
+
+# addresses that lead inside
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "https://169.254.169.254/dsp",
+        "file:///etc/passwd",
+        "https://10.0.0.1/dsp",
+        "http://192.168.1.1/dsp",
+        "https://[fd00::1]/dsp",
+        "https://[::ffff:10.0.0.1]/dsp",
+        "http://2852039166/dsp",
+        "gopher://localhost:18083/dsp",
+        "https://user:secret@10.0.0.1/dsp",
+        "//10.0.0.1/dsp",
+        "not an address",
+    ],
+)
+async def test_a_callback_address_that_leads_inside_is_never_called(
+    published: Region, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    connected: list[str] = []
+
+    async def noted(_: object, host: str, *__: object, **___: object) -> None:
+        connected.append(host)
+        raise httpcore.ConnectError("noted")
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", noted)
+    request = dsp(
+        "ContractRequestMessage",
+        consumerPid=UNKNOWN,
+        callbackAddress=address,
+        offer={**offer(), "@id": UNKNOWN, "target": DATASETS["rheinaue"]},
+    ) | {EVIDENCE: {"@type": "@json", "@value": {"purpose": FORECASTING, "signing": ["eddsa-jcs-2022"]}}}
+
+    answer = await voice_of(published.lastwerk).say(published.rheinaue, "/negotiations/request", request)
+
+    assert answer.status_code in {201, 400}, answer.text
+    leaks_nothing(answer, published)
+    await until(lambda: published.rheinaue.rows("outbox") == [])
+    assert connected == []
+    assert all(record["state"] == "REQUESTED" for record in published.rheinaue.rows("negotiations"))
+    assert not any(one["signed"] for one in published.rheinaue.rows("agreements"))
+    assert (await published.ledger(published.rheinaue))["entries"] == []
+
+
+# agreements that are not what was negotiated: the consumer is attacked by its provider
+
+
+def agreed_document(held: Held) -> dict[str, Any]:
+    """What an honest provider would send: the rules that were asked for."""
+    (record,) = held.consumer.rows("negotiations")
+    return {
+        **{name: record["offer"][name] for name in ("profile", "permission", "prohibition")},
+        "@type": "Agreement",
+        "@id": "urn:uuid:eeeeeeee-0000-4000-8000-000000000001",
+        "target": DATASETS["rheinaue"],
+        "assigner": held.provider.did,
+        "assignee": held.consumer.did,
+        "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def statement_about(held: Held, agreement: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    (record,) = held.consumer.rows("negotiations")
+    parties = tuple(
+        Party(keys.did, keys.verification_method, keys.document.digest)
+        for keys in (credentials(held.provider), credentials(held.consumer))
+    )
+    members = {
+        "agreement": agreement,
+        "provider_pid": held.provider_pid,
+        "consumer_pid": held.consumer_pid,
+        "offer_digest": digest(record["offer"]),
+        "dataset_digest": "a" * 64,
+        "parties": parties,
+    }
+    return agreement_statement(**(members | changes))
+
+
+def proven(
+    statement: dict[str, Any],
+    keys: OwnCredentials,
+    *,
+    key: Ed25519PrivateKey | None = None,
+    method: str | None = None,
+    created: datetime | None = None,
+) -> dict[str, Any]:
+    proof = sign(
+        statement,
+        key=key or keys.contracts_key,
+        verification_method=method or keys.verification_method,
+        created=created or datetime.now(UTC),
+    )
+    return add_proof(statement, proof)
+
+
+def agreement_message(held: Held, agreement: Any, statement: Any) -> dict[str, Any]:
+    message = dsp("ContractAgreementMessage", agreement=agreement, **held.pids)
+    if statement is None:
+        return message
+    return message | {EVIDENCE: {"@type": "@json", "@value": {"statement": statement}}}
+
+
+async def send_agreement(held: Held, message: dict[str, Any]) -> httpx.Response:
+    return await voice_of(held.provider).say(
+        held.consumer, f"/negotiations/{held.consumer_pid}/agreement", message
+    )
+
+
+async def test_the_honest_agreement_of_these_tests_is_accepted(held: Held) -> None:
+    agreement = agreed_document(held)
+    statement = proven(statement_about(held, agreement), credentials(held.provider))
+
+    answer = await send_agreement(held, agreement_message(held, agreement, statement))
+
+    assert answer.status_code == 200
+    assert held.consumer.rows("agreements")[0]["signed"] is True
+
+
+def more_uses(agreement: Any) -> None:
+    agreement["permission"][0]["constraint"][3] = constraint("count", "lteq", "6")
+
+
+def fewer_uses(agreement: Any) -> None:
+    agreement["permission"][0]["constraint"][3] = constraint("count", "lteq", "4")
+
+
+def without_permission(agreement: Any) -> None:
+    del agreement["permission"][1]
+
+
+def one_more_prohibition(agreement: Any) -> None:
+    agreement["prohibition"].append({"action": "distribute"})
+
+
+def unknown_term(agreement: Any) -> None:
+    agreement["permission"][0]["constraint"].append(constraint("moonPhase", "eq", "full"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        more_uses,
+        fewer_uses,
+        without_permission,
+        one_more_prohibition,
+        unknown_term,
+        lambda agreement: agreement.update(assignee="did:web:somebody.example"),
+        lambda agreement: agreement.update(assigner="did:web:somebody.example"),
+        lambda agreement: agreement.update(target=UNKNOWN),
+    ],
+    ids=[
+        "more uses",
+        "fewer uses",
+        "a permission less",
+        "a prohibition more",
+        "an unknown term",
+        "for somebody else",
+        "by somebody else",
+        "on another dataset",
+    ],
+)
+async def test_an_agreement_with_other_rules_is_refused_although_it_is_well_signed(
+    held: Held, change: Callable[[Any], None]
+) -> None:
+    before = held.states()
+    agreement = copy.deepcopy(agreed_document(held))
+    change(agreement)
+    parties = tuple(
+        Party(did, did + "#contracts", "b" * 64) for did in (agreement["assigner"], agreement["assignee"])
+    )
+    honest = (agreement["assigner"], agreement["assignee"]) == (held.provider.did, held.consumer.did)
+    changes = {} if honest else {"parties": parties}
+    statement = proven(statement_about(held, agreement, **changes), credentials(held.provider))
+
+    answer = await send_agreement(held, agreement_message(held, agreement, statement))
+
+    await held.refused(answer, 400, before)
+
+
+async def test_an_agreement_changed_after_signing_is_refused(held: Held) -> None:
+    before = held.states()
+    agreement = agreed_document(held)
+    signed = proven(statement_about(held, agreement), credentials(held.provider))
+    later = {**agreement, "timestamp": "2020-01-01T00:00:00Z"}
+
+    answer = await send_agreement(held, agreement_message(held, later, signed))
+
+    await held.refused(answer, 400, before)
+
+
+def forged(signed: dict[str, Any]) -> dict[str, Any]:
+    value = signed["proof"][0]["proofValue"]
+    swapped = value[:-1] + ("2" if value[-1] != "2" else "3")
+    return {**signed, "proof": [{**signed["proof"][0], "proofValue": swapped}]}
+
+
+async def test_a_proof_that_is_forged_stale_or_by_another_key_is_refused(held: Held, tmp_path: Path) -> None:
+    before = held.states()
+    agreement = agreed_document(held)
+    statement = statement_about(held, agreement)
+    keys, theirs = credentials(held.provider), credentials(held.consumer)
+    attacker = Ed25519PrivateKey.generate()
+    honest = proven(statement, keys)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    attacks = {
+        "forged": forged(honest),
+        "another key under the provider's name": proven(statement, keys, key=attacker),
+        "the provider's key for tokens": proven(
+            statement, keys, key=keys.tokens_key, method=keys.did + "#tokens"
+        ),
+        "the consumer's own key": proven(statement, theirs, key=attacker),
+        "a stranger's key": proven(
+            statement, keys, key=attacker, method="did:web:localhost%3A18084#contracts"
+        ),
+        "no proof": statement,
+        "an empty set of proofs": {**statement, "proof": []},
+        "two proofs": proven(honest, keys),
+        "stale": proven(statement, keys, created=long_ago),
+        "another suite": {**honest, "proof": [{**honest["proof"][0], "cryptosuite": "ecdsa-jcs-2019"}]},
+        "another purpose": {**honest, "proof": [{**honest["proof"][0], "proofPurpose": "authentication"}]},
+        "an option that we do not know": {
+            **honest,
+            "proof": [{**honest["proof"][0], "previousProof": "urn:x"}],
+        },
+        "another negotiation": proven(statement_about(held, agreement, provider_pid=UNKNOWN), keys),
+        "another offer": proven(statement_about(held, agreement, offer_digest="c" * 64), keys),
+        "another agreement": proven(
+            statement_about(held, {**agreement, "@id": UNKNOWN}),
+            keys,
+        ),
+    }
+
+    for attack, signed in attacks.items():
+        answer = await send_agreement(held, agreement_message(held, agreement, signed))
+        assert answer.status_code == 400, attack
+        await held.refused(answer, 400, before)
+
+
+async def test_an_agreement_without_any_signature_is_ended_by_the_consumer(held: Held) -> None:
+    agreement = agreed_document(held)
+
+    answer = await send_agreement(held, agreement_message(held, agreement, None))
+
+    assert answer.status_code == 200, "the message itself is a legal one"
+    await until(lambda: held.consumer.rows("negotiations")[0]["state"] == "TERMINATED")
+    (record,) = held.consumer.rows("negotiations")
+    assert "not signed" in record["reason"]
+    assert (await held.region.ledger(held.consumer))["entries"] == []
+    assert held.consumer.state()["documents"] == []
+
+
+async def test_a_second_agreement_cannot_take_the_name_of_the_first(agreed: Region) -> None:
+    """One provider names its agreement like the one that the consumer has with another."""
+    agreed_with_neckar = await agreed.agreement_with(agreed.neckar)
+    await agreed.publish(agreed.rheinaue, approval="manual")
+    pid = await agreed.request(agreed.rheinaue)
+    await until(lambda: any(record["held"] for record in agreed.rheinaue.rows("negotiations")))
+    theirs = next(record for record in agreed.rheinaue.rows("negotiations") if record["held"])
+    held = Held(agreed, theirs["pid"], pid)
+    await until(lambda: agreed.lastwerk.rows("outbox") == [])
+    before = held.states()
+    ours = next(record for record in agreed.lastwerk.rows("negotiations") if record["pid"] == pid)
+    agreement = {
+        **{name: ours["offer"][name] for name in ("profile", "permission", "prohibition")},
+        "@type": "Agreement",
+        "@id": agreed_with_neckar,
+        "target": DATASETS["rheinaue"],
+        "assigner": held.provider.did,
+        "assignee": held.consumer.did,
+        "timestamp": "2026-11-21T08:00:00Z",
+    }
+
+    answer = await send_agreement(held, agreement_message(held, agreement, None))
+
+    await held.refused(answer, 400, before)
+
+
+# signatures that are not the consumer's: the provider is attacked by its consumer
+
+
+def agreeable(participant: Participant) -> ASGIApp:
+    """A listener that shows the participant's DID document and takes every message."""
+    document = dict(credentials(participant).document.content)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(document)(scope, receive, send)
+
+    return serve
+
+
+@pytest.fixture
+async def agreed_only(published: Region) -> AsyncIterator[Held]:
+    """The provider has sent its signed agreement; the consumer says what it likes."""
+    voice = voice_of(published.lastwerk)
+    consumer_pid = "urn:uuid:ffffffff-0000-4000-8000-000000000001"
+    published_offer = (await published.read_catalog(published.rheinaue))["datasets"][0]["offers"][0]
+    request = dsp(
+        "ContractRequestMessage",
+        consumerPid=consumer_pid,
+        callbackAddress=published.lastwerk.origin + "/dsp/2025-1",
+        offer={**published_offer, "target": DATASETS["rheinaue"]},
+    ) | {EVIDENCE: {"@type": "@json", "@value": {"purpose": FORECASTING, "signing": ["eddsa-jcs-2022"]}}}
+    await published.lastwerk.stop()
+    published.network.apps[published.lastwerk.origin] = agreeable(published.lastwerk)
+    answer = await voice.say(published.rheinaue, "/negotiations/request", request)
+    assert answer.status_code == 201
+    await until(lambda: published.rheinaue.rows("negotiations")[0]["state"] == "AGREED")
+    yield Held(published, answer.json()["providerPid"], consumer_pid)
+
+
+def verification(held: Held, proof: Any) -> dict[str, Any]:
+    message = dsp("ContractAgreementVerificationMessage", **held.pids)
+    return message if proof is None else message | {EVIDENCE: {"@type": "@json", "@value": {"proof": proof}}}
+
+
+async def test_a_verification_with_a_wrong_signature_finalises_nothing(agreed_only: Held) -> None:
+    held = agreed_only
+    before = held.states()
+    (record,) = held.provider.rows("agreements")
+    statement = {name: value for name, value in record["statement"].items() if name != "proof"}
+    keys, theirs = credentials(held.consumer), credentials(held.provider)
+    attacker = Ed25519PrivateKey.generate()
+    attacks = {
+        "forged": forged(proven(statement, keys)),
+        "another key": proven(statement, keys, key=attacker),
+        "the key for tokens": proven(statement, keys, key=keys.tokens_key, method=keys.did + "#tokens"),
+        "the provider's name": proven(statement, theirs, key=attacker),
+        "about something else": proven({**statement, "datasetDigest": "0" * 64}, keys),
+        "the provider's own proof again": {"proof": record["statement"]["proof"]},
+    }
+    path = f"/negotiations/{held.provider_pid}/agreement/verification"
+
+    for attack, signed in attacks.items():
+        answer = await voice_of(held.consumer).say(
+            held.provider, path, verification(held, signed["proof"][0])
+        )
+        assert answer.status_code == 400, attack
+        await held.refused(answer, 400, before)
+
+
+async def test_a_verification_without_a_signature_ends_the_negotiation(agreed_only: Held) -> None:
+    path = f"/negotiations/{agreed_only.provider_pid}/agreement/verification"
+
+    answer = await voice_of(agreed_only.consumer).say(
+        agreed_only.provider, path, verification(agreed_only, None)
+    )
+
+    assert answer.status_code == 200, "the message itself is a legal one"
+    (record,) = agreed_only.provider.rows("negotiations")
+    assert record["state"] == "VERIFIED"
+    assert record["pending"] == "termination"
+    assert "not signed" in record["reason"]
+    assert (await agreed_only.region.ledger(agreed_only.provider))["entries"] == []
+
+
+async def test_an_agreement_that_is_not_finalised_opens_nothing(agreed_only: Held) -> None:
+    before = agreed_only.states()
+    (agreement,) = agreed_only.provider.rows("agreements")
+    message = dsp(
+        "TransferRequestMessage",
+        consumerPid=UNKNOWN,
+        agreementId=agreement["identifier"],
+        format="AllmendeQuery-PULL",
+        callbackAddress=agreed_only.consumer.origin + "/dsp/2025-1",
+    )
+
+    answer = await voice_of(agreed_only.consumer).say(agreed_only.provider, "/transfers/request", message)
+
+    assert "not in force" in await agreed_only.refused(answer, 400, before)
