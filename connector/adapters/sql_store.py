@@ -545,7 +545,9 @@ class SqlStore:
 
 
 def _open(url: str) -> Engine:
-    engine = create_engine(url)
+    # A database that was made without an encoding would otherwise answer in bytes.
+    options = {"client_encoding": "utf8"} if url.startswith("postgresql") else {}
+    engine = create_engine(url, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediately)
