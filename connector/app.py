@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ from connector.ui.routes import ui_router
 from connector.ui.static_files import static_router
 from connector.ui.steward import StoreSteward
 from connector.worker import Worker
+
+log = logging.getLogger("allmende.app")
 
 _MOST_PUBLIC_BYTES = 4_000_000
 _MOST_MANAGEMENT_BYTES = 16_000_000
@@ -432,7 +435,11 @@ def _add_did_document(app: FastAPI, credentials: OwnCredentials) -> None:
 
 
 async def _is_ready(store: SqlStore) -> bool:
-    await store.transact(lambda tx: tx.ledger_size())
+    try:
+        await store.transact(lambda tx: tx.ledger_size())
+    except Exception:
+        log.exception("the database does not answer")
+        return False
     return True
 
 

@@ -101,12 +101,7 @@ class Report:
         """A merged result, and what each site gave."""
         self._fact("SQL", statement)
         self._print(Padding(_by_hour(result["rows"]), (1, 0, 1, _INDENT)))
-        self._fact(
-            "Peak", "the highest load that at least 5 profiles reach: no single profile's value leaves"
-        )
-        self._fact(
-            "Peak", "the highest load that at least 5 profiles reach: no single profile's value leaves"
-        )
+        self._fact("Peak", "the highest load that at least 5 profiles reach; no single value leaves")
         for site, receipt in zip(result["sites"], receipts, strict=True):
             self._fact(
                 site["name"],

@@ -20,6 +20,10 @@ class NotAuthenticatedError(Exception):
     """The caller has not proved who it is."""
 
 
+class BodyTooLongError(Exception):
+    """The body of a request is longer than its listener takes."""
+
+
 class IdentityVerifier(Protocol):
     """Finds out who sent a request."""
 
@@ -85,7 +89,8 @@ class ManagementGuard:
         )
 
     def _log_in(self, request: Request, offered: str) -> Response:
-        answer = RedirectResponse(request.url.path, 303)
+        # Two slashes would begin the name of another host.
+        answer = RedirectResponse("/" + request.url.path.lstrip("/"), 303)
         if _equal(offered, self._token):
             answer.set_cookie(
                 session_cookie(request), self._session, httponly=True, samesite="strict", max_age=12 * 3600
@@ -159,7 +164,9 @@ class SizeLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if seen > self._most else message
+            if seen > self._most:
+                raise BodyTooLongError("The body is too long.")
+            return message
 
         return counted
 

@@ -7,6 +7,7 @@ Source:
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -16,7 +17,9 @@ from connector.http.authentication import IdentityVerifier
 from connector.http.problems import protocol_status, sentence_of, status_of
 from connector.ports import IdentityRefusedError, Participant, StoredAnswer
 from connector.services.exchanging import Delivery, UnknownExchangeError
+from connector.services.negotiating import Inbound as NegotiationInbound
 from connector.services.negotiating import Negotiating
+from connector.services.transferring import Inbound as TransferInbound
 from connector.services.transferring import Transferring
 from schemas import messages as dsp
 from schemas.jsonld import normalise_message
@@ -107,108 +110,92 @@ def _add_catalog(router: APIRouter, services: DspServices) -> None:
 def _add_negotiations(router: APIRouter, services: DspServices) -> None:
     negotiating = services.negotiating
 
-    @router.get("/negotiations/{pid}")
-    async def shown(request: Request, pid: str) -> Response:
-        async def answer() -> Response:
-            participant = await services.identity.verify(request.headers.get("authorization"))
-            return JSONResponse(await negotiating.shown(participant, pid))
+    async def opened(
+        arrived: _Arrived, _: str, message: dsp.ContractRequestMessage | dsp.ContractOfferMessage
+    ) -> StoredAnswer:
+        _require(message.callback_address is not None, "The first message needs a callbackAddress.")
+        return await negotiating.opened(arrived.participant, arrived.delivery, message)
 
-        return await _guarded(answer, _negotiation_error(pid))
+    async def received(arrived: _Arrived, pid: str, message: NegotiationInbound) -> StoredAnswer:
+        return await negotiating.received(arrived.participant, pid, arrived.delivery, message)
 
-    @router.post("/negotiations/request")
-    async def opened(request: Request) -> Response:
-        async def answer() -> Response:
-            arrived = await _arrived(services, request)
-            message = dsp.parse_message(arrived.document, dsp.ContractRequestMessage)
-            _require(message.callback_address is not None, "The first request needs a callbackAddress.")
-            return _sent(await negotiating.opened(arrived.participant, arrived.delivery, message))
-
-        return await _guarded(answer, _negotiation_error(None))
-
-    @router.post("/negotiations/offers")
-    async def offered(request: Request) -> Response:
-        async def answer() -> Response:
-            arrived = await _arrived(services, request)
-            message = dsp.parse_message(arrived.document, dsp.ContractOfferMessage)
-            _require(message.callback_address is not None, "The first offer needs a callbackAddress.")
-            return _sent(await negotiating.opened(arrived.participant, arrived.delivery, message))
-
-        return await _guarded(answer, _negotiation_error(None))
-
-    for path, kind in _NEGOTIATION_MESSAGES.items():
-        router.add_api_route(
-            f"/negotiations/{{pid}}/{path}", _negotiation_route(services, kind), methods=["POST"]
-        )
-
-
-_NEGOTIATION_MESSAGES: Final[dict[str, type[dsp.Message]]] = {
-    "request": dsp.ContractRequestMessage,
-    "offers": dsp.ContractOfferMessage,
-    "agreement": dsp.ContractAgreementMessage,
-    "agreement/verification": dsp.ContractAgreementVerificationMessage,
-    "events": dsp.ContractNegotiationEventMessage,
-    "termination": dsp.ContractNegotiationTerminationMessage,
-}
-_TRANSFER_MESSAGES: Final[dict[str, type[dsp.Message]]] = {
-    "start": dsp.TransferStartMessage,
-    "suspension": dsp.TransferSuspensionMessage,
-    "completion": dsp.TransferCompletionMessage,
-    "termination": dsp.TransferTerminationMessage,
-}
-
-
-def _negotiation_route(services: DspServices, kind: type[dsp.Message]) -> Callable[..., Awaitable[Response]]:
-    async def route(request: Request, pid: str) -> Response:
-        async def answer() -> Response:
-            arrived = await _arrived(services, request)
-            message = dsp.parse_message(arrived.document, kind)
-            _require_pid(arrived.document, pid)
-            return _sent(
-                await services.negotiating.received(arrived.participant, pid, arrived.delivery, message)  # type: ignore[arg-type] # the table above holds only its messages
-            )
-
-        return await _guarded(answer, _negotiation_error(pid))
-
-    return route
+    _get(router, services, "/negotiations/{pid}", negotiating.shown, _negotiation_error)
+    route = partial(_post, router, services, error=_negotiation_error)
+    route("/negotiations/request", dsp.ContractRequestMessage, opened)
+    route("/negotiations/offers", dsp.ContractOfferMessage, opened)
+    route("/negotiations/{pid}/request", dsp.ContractRequestMessage, received)
+    route("/negotiations/{pid}/offers", dsp.ContractOfferMessage, received)
+    route("/negotiations/{pid}/agreement", dsp.ContractAgreementMessage, received)
+    route("/negotiations/{pid}/agreement/verification", dsp.ContractAgreementVerificationMessage, received)
+    route("/negotiations/{pid}/events", dsp.ContractNegotiationEventMessage, received)
+    route("/negotiations/{pid}/termination", dsp.ContractNegotiationTerminationMessage, received)
 
 
 def _add_transfers(router: APIRouter, services: DspServices) -> None:
     transferring = services.transferring
 
-    @router.get("/transfers/{pid}")
-    async def shown(request: Request, pid: str) -> Response:
+    async def opened(arrived: _Arrived, _: str, message: dsp.TransferRequestMessage) -> StoredAnswer:
+        return await transferring.opened(arrived.participant, arrived.delivery, message)
+
+    async def received(arrived: _Arrived, pid: str, message: TransferInbound) -> StoredAnswer:
+        return await transferring.received(arrived.participant, pid, arrived.delivery, message)
+
+    _get(router, services, "/transfers/{pid}", transferring.shown, _transfer_error)
+    route = partial(_post, router, services, error=_transfer_error)
+    route("/transfers/request", dsp.TransferRequestMessage, opened)
+    route("/transfers/{pid}/start", dsp.TransferStartMessage, received)
+    route("/transfers/{pid}/suspension", dsp.TransferSuspensionMessage, received)
+    route("/transfers/{pid}/completion", dsp.TransferCompletionMessage, received)
+    route("/transfers/{pid}/termination", dsp.TransferTerminationMessage, received)
+
+
+ErrorBody = Callable[[str | None], Callable[[int, str], JsonObject]]
+"""Makes the protocol's error message about an exchange, from its pid, a status and a sentence."""
+
+
+def _get(
+    router: APIRouter,
+    services: DspServices,
+    path: str,
+    show: Callable[[Participant, str], Awaitable[JsonObject]],
+    error: ErrorBody,
+) -> None:
+    """Answer with the state of an exchange."""
+
+    async def route(request: Request, pid: str) -> Response:
         async def answer() -> Response:
             participant = await services.identity.verify(request.headers.get("authorization"))
-            return JSONResponse(await transferring.shown(participant, pid))
+            return JSONResponse(await show(participant, pid))
 
-        return await _guarded(answer, _transfer_error(pid))
+        return await _guarded(answer, error(pid))
 
-    @router.post("/transfers/request")
-    async def opened(request: Request) -> Response:
-        async def answer() -> Response:
-            arrived = await _arrived(services, request)
-            message = dsp.parse_message(arrived.document, dsp.TransferRequestMessage)
-            return _sent(await transferring.opened(arrived.participant, arrived.delivery, message))
-
-        return await _guarded(answer, _transfer_error(None))
-
-    for path, kind in _TRANSFER_MESSAGES.items():
-        router.add_api_route(f"/transfers/{{pid}}/{path}", _transfer_route(services, kind), methods=["POST"])
+    router.add_api_route(path, route, methods=["GET"])
 
 
-def _transfer_route(services: DspServices, kind: type[dsp.Message]) -> Callable[..., Awaitable[Response]]:
-    async def route(request: Request, pid: str) -> Response:
+def _post(
+    router: APIRouter,
+    services: DspServices,
+    path: str,
+    kind: type[M],
+    take: Callable[[_Arrived, str, M], Awaitable[StoredAnswer]],
+    *,
+    error: ErrorBody,
+) -> None:
+    """Take one kind of message at one address; the pid in the address must be one of the message."""
+
+    async def route(request: Request) -> Response:
+        pid = request.path_params.get("pid")
+
         async def answer() -> Response:
             arrived = await _arrived(services, request)
             message = dsp.parse_message(arrived.document, kind)
-            _require_pid(arrived.document, pid)
-            return _sent(
-                await services.transferring.received(arrived.participant, pid, arrived.delivery, message)  # type: ignore[arg-type] # the table above holds only its messages
-            )
+            if pid is not None:
+                _require_pid(arrived.document, pid)
+            return _sent(await take(arrived, pid or "", message))
 
-        return await _guarded(answer, _transfer_error(pid))
+        return await _guarded(answer, error(pid))
 
-    return route
+    router.add_api_route(path, route, methods=["POST"])
 
 
 async def _arrived(services: DspServices, request: Request) -> _Arrived:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from catalog.errors import CatalogError
 from connector.evidence.errors import EvidenceError
-from connector.http.authentication import NotAuthenticatedError
+from connector.http.authentication import BodyTooLongError, NotAuthenticatedError
 from connector.ports import (
     EvidenceExistsError,
     IdentityRefusedError,
@@ -59,6 +59,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (EvidenceError, 422),
     (EvidenceExistsError, 422),
     (CatalogError, 422),
+    (BodyTooLongError, 413),
     (MalformedJsonError, 400),
     (SchemaError, 400),
     (PeerUnreachableError, 502),
@@ -70,6 +71,7 @@ _TITLES: Final = {
     403: "Refused",
     404: "Not found",
     409: "Not now",
+    413: "Too long",
     422: "Cannot be done",
     500: "Internal error",
     502: "Counterparty unreachable",

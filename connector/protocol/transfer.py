@@ -50,6 +50,9 @@ TRANSFER = Machine(
     precedence={_M.TERMINATION: 3, _M.COMPLETION: 2, _M.SUSPENSION: 1},
 )
 
+CLOSING = frozenset({_M.SUSPENSION, _M.COMPLETION, _M.TERMINATION})
+"""What ends access, for a while or for good."""
+
 
 class TransferFormat(StrEnum):
     """What a transfer process of ours gives access to, as named in a distribution."""
@@ -110,7 +113,10 @@ class TransferProcess:
 
         For the provider that is so once it has sent the first start: a consumer
         that shows the token has received it, even if its acknowledgement is
-        still on the way.
+        still on the way. It is over as soon as it has said so: nobody keeps
+        access by not answering.
         """
+        if self.pending in CLOSING:
+            return False
         sent = self.state is TransferState.REQUESTED and self.pending is TransferMessage.START
         return self.state is TransferState.STARTED or sent

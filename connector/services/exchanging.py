@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from connector.ports import OutboundMessage, StoredAnswer, Transaction
-from connector.protocol.exchange import Exchange, RemoteProtocolError, propose
+from connector.protocol.exchange import Exchange, RemoteProtocolError, acknowledge, propose
 from connector.protocol.machine import Machine, Party
 from connector.protocol.negotiation import (
     NEGOTIATION,
@@ -136,6 +136,13 @@ def send(transaction: Transaction, record: Record, letter: Letter, now: datetime
         )
     )
     return sent
+
+
+def accepted(record: Record, answer: JsonObject | None, now: datetime) -> Record:
+    """A record after the counterparty has taken our message; its answer to the first one names its pid."""
+    after = moved(record, acknowledge(exchange_of(record)), now)
+    named = (answer or {}).get("providerPid" if record.role is Party.CONSUMER else "consumerPid")
+    return replace(after, peer_pid=named) if after.peer_pid is None and isinstance(named, str) else after
 
 
 def kind_of(record: ContractNegotiation | TransferProcess) -> str:

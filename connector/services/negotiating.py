@@ -19,7 +19,7 @@ from connector.ports import (
     Transaction,
     Wake,
 )
-from connector.protocol.exchange import acknowledge, receive
+from connector.protocol.exchange import receive
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractNegotiation, NegotiationMessage, NegotiationState
 from connector.protocol.workflow import NEGOTIATION_ACTIONS, Action, Situation, Workflow
@@ -29,6 +29,7 @@ from connector.services.exchanging import (
     Letter,
     RequestRefusedError,
     UnknownExchangeError,
+    accepted,
     addressed,
     exchange_of,
     forget_pending,
@@ -300,11 +301,7 @@ class Negotiating:
         record = tx.negotiation(pid)
         if record is None or record.pending is None:
             return
-        peer_pid = record.peer_pid
-        if peer_pid is None and answer is not None:
-            found = answer.get("providerPid" if record.role is Party.CONSUMER else "consumerPid")
-            peer_pid = found if isinstance(found, str) else None
-        record = replace(moved(record, acknowledge(exchange_of(record)), now), peer_pid=peer_pid)
+        record = accepted(record, answer, now)
         if record.state is NegotiationState.FINALIZED:
             enter_ledger(tx, record, now)
         tx.save_negotiation(self._react(tx, record, now))

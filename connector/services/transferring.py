@@ -10,16 +10,23 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from connector.ports import Clock, Identifiers, Participant, Store, StoredAnswer, Transaction, Wake
-from connector.protocol.exchange import LocalProtocolError, acknowledge, receive
+from connector.protocol.exchange import LocalProtocolError, receive
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement
-from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess, TransferState
+from connector.protocol.transfer import (
+    CLOSING,
+    TransferFormat,
+    TransferMessage,
+    TransferProcess,
+    TransferState,
+)
 from connector.protocol.workflow import TRANSFER_ACTIONS, Situation, Workflow
 from connector.services.exchanging import (
     Delivery,
     Letter,
     RequestRefusedError,
     UnknownExchangeError,
+    accepted,
     addressed,
     exchange_of,
     forget_pending,
@@ -227,11 +234,7 @@ class Transferring:
         record = tx.transfer(pid)
         if record is None or record.pending is None:
             return
-        peer_pid = record.peer_pid
-        if peer_pid is None and answer is not None:
-            found = answer.get("providerPid" if record.role is Party.CONSUMER else "consumerPid")
-            peer_pid = found if isinstance(found, str) else None
-        record = replace(moved(record, acknowledge(exchange_of(record)), now), peer_pid=peer_pid)
+        record = accepted(record, answer, now)
         tx.save_transfer(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
@@ -299,6 +302,10 @@ class Transferring:
             token = self._identifiers.secret()
             address = dsp.bearer_data_address(self._data_plane, token)
             record = replace(record, token_digest=token_digest(token))
+        elif record.role is Party.PROVIDER and kind in CLOSING:
+            # Closed now and for this token for good, whatever the consumer answers: not even its own
+            # start, which the protocol allows it after a suspension, opens it again.
+            record = replace(record, token_digest=None)
         message = _message(record, kind, address).model_copy(update={"id": self._identifiers.new()})
         path = f"/transfers/{record.peer_pid}/{_PATHS[kind]}"
         return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
