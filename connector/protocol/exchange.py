@@ -42,18 +42,25 @@ class Exchange:
     pending: str | None = None
 
     def may_propose(self, message: str) -> bool:
-        """Whether this party may send a message now."""
-        return self.machine.target(self.state, message, self.own) is not None and (
-            self.pending is None or self.machine.precedence(message) > self.machine.precedence(self.pending)
-        )
+        """Whether this party may send a message now.
+
+        A pending message may have arrived, or not. It can be overtaken only by
+        one that outranks it and leads to the same state in both cases.
+        """
+        target = self.machine.target(self.state, message, self.own)
+        if target is None or self.pending is None:
+            return target is not None
+        arrived = self.machine.target(self.state, self.pending, self.own)
+        outranks = self.machine.precedence(message) > self.machine.precedence(self.pending)
+        return outranks and self.machine.target(arrived, message, self.own) == target
 
 
 def propose(exchange: Exchange, message: str) -> Exchange:
     """Send a message: it is pending until the counterparty acknowledges it.
 
     Raises:
-        LocalProtocolError: The table does not allow it, or another message of
-            at least its rank is still unacknowledged.
+        LocalProtocolError: The table does not allow it, or another message that
+            it cannot overtake is still unacknowledged.
     """
     if not exchange.may_propose(message):
         raise LocalProtocolError(

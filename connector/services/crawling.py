@@ -5,7 +5,18 @@ from datetime import timedelta
 
 from catalog.dsp import CatalogView, read_dsp_catalog
 from catalog.errors import CatalogError
-from connector.ports import Clock, DocumentResolver, Peers, RemoteDataset, Store, Transaction
+from connector.ports import (
+    Clock,
+    DocumentResolver,
+    IdentityRefusedError,
+    IdentityUnavailableError,
+    PeerRefusedError,
+    Peers,
+    PeerUnreachableError,
+    RemoteDataset,
+    Store,
+    Transaction,
+)
 from connector.services.delivering import reason_in
 from connector.services.exchanging import RequestRefusedError
 from schemas import messages as dsp
@@ -52,7 +63,14 @@ class Crawling:
         return view
 
     async def _address(self, provider: str) -> str:
-        document = await self._resolver.document(provider)
+        try:
+            document = await self._resolver.document(provider)
+        except IdentityUnavailableError as problem:
+            raise PeerUnreachableError(
+                f"The DID document of {provider} cannot be read now: {problem}"
+            ) from problem
+        except IdentityRefusedError as problem:
+            raise PeerRefusedError(f"The DID document of {provider} cannot be used: {problem}") from problem
         endpoint = document.endpoint("CatalogService")
         if endpoint is None:
             raise RequestRefusedError(f"The DID document of {provider} names no catalog; give its address.")

@@ -34,6 +34,7 @@ from connector.queries.partials import ROWS, STATUS, GroupStatus
 from connector.queries.plan import QueryPlan
 from connector.services.accessing import Access, UseRefusedError, open_access, permitted, reserve
 from connector.services.releasing import record_release
+from policies.evaluation import Where
 from policies.model import LanguageMap, Permission
 from policies.restrictions import QueryRestrictions, as_data, query_restrictions
 from schemas.vocabulary import POLICY
@@ -122,13 +123,13 @@ class AnsweringQueries:
             raise
         try:
             partials = await self._compute(admission)
+            return await self._release(admission, token, statement, purpose, partials)
         except Exception as failure:
             await self._give_back(admission, statement, purpose, failure)
             if isinstance(failure, DataUnreadableError):
                 # Its own sentence names files and values: it is for our steward, not for the consumer.
                 raise DataUnreadableError(_UNREADABLE) from failure
             raise
-        return await self._release(admission, statement, purpose, partials)
 
     async def _admit(self, access: Access, token: str, statement: str, purpose: str | None) -> _Admission:
         now = self._clock.now()
@@ -156,7 +157,7 @@ class AnsweringQueries:
         return withhold(admission.plan, admission.restrictions, partials)
 
     async def _release(
-        self, admission: _Admission, statement: str, purpose: str | None, partials: pa.Table
+        self, admission: _Admission, token: str, statement: str, purpose: str | None, partials: pa.Table
     ) -> QueryAnswer:
         content = _stream(partials)
         release = self._statement_of_release(admission, statement, purpose, partials, content)
@@ -176,6 +177,9 @@ class AnsweringQueries:
         )
 
         def work(tx: Transaction) -> None:
+            # Asked again: the agreement or the access may have ended while the engine was busy.
+            current = open_access(tx, token, TransferFormat.QUERY)
+            permitted(current, action=QUERY_ACTION, purpose=purpose, now=release.ended, at=Where.RELEASE)
             record_release(tx, self._credentials, release)
             tx.save_query(record)
 

@@ -34,6 +34,8 @@ from connector.services.exchanging import (
     once,
     send,
 )
+from policies.evaluation import Facts, Request, Where, evaluate
+from policies.odrl import parse_policy
 from schemas import messages as dsp
 from schemas.strict_json import JsonObject
 from schemas.vocabulary import ALLMENDE
@@ -252,6 +254,7 @@ class Transferring:
         if agreement is None or agreement.role is not Party.PROVIDER or agreement.consumer != participant.did:
             raise UnknownExchangeError(message.agreement_id)
         _require_finalised(tx, agreement)
+        _require_startable(tx, agreement, now)
         if message.format not in tuple(TransferFormat):
             raise RequestRefusedError(
                 f"The format {message.format!r} is not on offer; offered are: {', '.join(TransferFormat)}."
@@ -396,6 +399,31 @@ def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
     if negotiation is None or not negotiation.is_in_force:
         state = negotiation.state if negotiation else "unknown"
         raise RequestRefusedError(f"The agreement is not in force: its negotiation is {state}.")
+
+
+def _require_startable(tx: Transaction, agreement: ContractAgreement, now: datetime) -> None:
+    """Refuse access that the agreement does not permit at this moment, whatever it is used for later.
+
+    Raises:
+        RequestRefusedError: No permission is active, such as after the agreed time.
+    """
+    policy = parse_policy(agreement.document)
+    negotiation = tx.negotiation(agreement.negotiation)
+    purpose = negotiation.purpose if negotiation else None
+    facts = Facts(now, tx.uses(agreement.identifier), agreement.agreed)
+    decisions = [
+        evaluate(
+            policy,
+            Request(permission.action, agreement.dataset, agreement.consumer, purpose),
+            facts,
+            at=Where.START,
+        )
+        for permission in policy.permissions
+    ]
+    if not any(decision.permitted for decision in decisions):
+        raise RequestRefusedError(
+            decisions[0].explain("en") if decisions else "The agreement permits nothing."
+        )
 
 
 def _usable(record: TransferProcess, agreement_id: str, transfer_format: str) -> bool:
