@@ -12,7 +12,7 @@ from connector.settings import ConfigurationError, require_address, require_name
 CONFIGURATION = "allmende.toml"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _TEMPLATE = """\
-# Configuration of one Allmende participant; see docs/installation.md.
+# Configuration of one Allmende participant; see docs/configuration.md.
 participant_name = {name}
 public_url = {url}
 data_dir = "."

@@ -19,6 +19,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    BigInteger,
     Connection,
     Engine,
     LargeBinary,
@@ -157,9 +158,9 @@ class LedgerRow(SQLModel, table=True):
     leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     kind: str
     agreement_id: str
-    raw_rows_out: int
-    raw_bytes_out: int
-    result_bytes_out: int
+    raw_rows_out: int = Field(sa_type=BigInteger)
+    raw_bytes_out: int = Field(sa_type=BigInteger)
+    result_bytes_out: int = Field(sa_type=BigInteger)
     recorded: float
 
 
@@ -570,3 +571,5 @@ def _upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        # A database that can only be read must be found out now, and not with the first message.
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")

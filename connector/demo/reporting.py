@@ -4,25 +4,31 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from connector.demo.participants import Participant
 from connector.demo.steps import Agreed, Checked, Company, Computed
 
 _STEPS = 7
-_INDENT = 4
+_INDENT = " " * 4
 _NAME_WIDTH = 23
+_NARROWEST, _WIDEST = 80, 100
 _SHOWN_HOURS = (0, 6, 12, 18)
+_FIGURES = {
+    "offered": "rows_offered",
+    "raw rows": "raw_rows_out",
+    "raw bytes": "raw_bytes_out",
+    "result bytes": "result_bytes_out",
+    "receipts": "releases",
+}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUPPRESSED = "suppressed"
 
@@ -36,14 +42,14 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(stderr=as_json, highlight=False)
+        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        width = self._console.width if self._console.is_terminal else _WIDEST
+        self._width = min(max(width, _NARROWEST), _WIDEST)
         self._began = time.perf_counter()
-        self._print(Text("Allmende: three companies, two contracts, one query, one job", style="bold"))
-        self._print(
-            Text(
-                "The companies are invented. The load profiles are real: SimBench 2016 (ODbL). "
-                "Everything happens on this machine."
-            )
+        self._line("Allmende: three companies, two contracts, one query, one job", "bold")
+        self._paragraph(
+            "The companies are invented. The load profiles are real: SimBench 2016 (ODbL). "
+            "Everything happens on this machine."
         )
 
     @contextmanager
@@ -53,13 +59,13 @@ class Report:
         Yields:
             Tells what is being done at the moment; shown in a terminal only.
         """
-        self._print(Text.assemble("\n", (f"{number}/{_STEPS}", "bold green"), " ", (title, "bold")))
+        self._console.print(Text.assemble("\n", (f"{number}/{_STEPS}", "bold green"), " ", (title, "bold")))
         with self._console.status(f"{number}/{_STEPS} {title} …") as status:
             yield lambda doing: status.update(f"{number}/{_STEPS} {doing} …")
 
     def notice(self, sentence: str) -> None:
         """Say what was not planned."""
-        self._print(Padding(Text(sentence, style="yellow"), (0, 0, 0, _INDENT)))
+        self._paragraph(sentence, _INDENT, style="yellow")
 
     def participants(self, companies: Sequence[Company], consumer: Participant) -> None:
         """Who takes part."""
@@ -78,10 +84,10 @@ class Report:
             )
         rules = [_rules(company.terms) for company in companies]
         if all(one == rules[0] for one in rules):
-            self._fact("Terms of both", "\n".join(rules[0]))
+            self._fact("Terms of both", *rules[0])
             return
         for company, own in zip(companies, rules, strict=True):
-            self._fact(f"Terms of {company.participant.name}", "\n".join(own))
+            self._fact(company.participant.name, *own)
 
     def agreements(self, agreements: Sequence[Agreed]) -> None:
         """The contracts, and who signed them."""
@@ -100,12 +106,19 @@ class Report:
     def query(self, statement: str, result: dict[str, Any], receipts: Sequence[Path]) -> None:
         """A merged result, and what each site gave."""
         self._fact("SQL", statement)
-        self._print(Padding(_by_hour(result["rows"]), (1, 0, 1, _INDENT)))
-        self._fact("Peak", "the highest load that at least 5 profiles reach; no single value leaves")
+        self._line()
+        for line in _by_hour(result["rows"]):
+            self._line(_INDENT + line)
+        self._paragraph(
+            "Mean load in kW at some hours (UTC), and the day's peak: the highest load that at least 5 "
+            "profiles reach. Groups of fewer than 5 profiles or 10 rows are suppressed.",
+            _INDENT,
+        )
+        self._line()
         for site, receipt in zip(result["sites"], receipts, strict=True):
             self._fact(
                 site["name"],
-                f"{site['groups']} groups released, {site['suppressed']} suppressed as too small; "
+                f"{site['groups']} groups released, {site['suppressed']} suppressed; "
                 f"{site['result_bytes']:,} bytes left: {receipt.name}",
             )
 
@@ -124,53 +137,54 @@ class Report:
 
     def books(self, lines: Sequence[dict[str, Any]], checked: Checked) -> None:
         """What left the house, and how anybody can check it."""
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-        table.add_column("what left each house")
-        for name in ("rows on offer", "raw rows", "raw bytes", "result bytes", "receipts"):
-            table.add_column(name, justify="right")
-        for line in lines:
-            numbers = ("rows_offered", "raw_rows_out", "raw_bytes_out", "result_bytes_out", "releases")
-            table.add_row(line["provider"], *(f"{line[name]:,}" for name in numbers))
-        self._print(Padding(table, (0, 0, 1, _INDENT)))
+        for line in _books(lines):
+            self._line(_INDENT + line)
+        self._line()
         width = max(len(file.name) for file in checked.sentences)
         for file, sentence in checked.sentences.items():
-            self._fact(file.name, f"valid. {sentence}", width)
-        self._fact("Forged: 90 uses for 20", f"refused. {checked.forgery}", width)
+            self._fact(file.name, f"valid. {sentence}", width=width)
+        self._fact("Forged: 90 uses for 20", f"refused. {checked.forgery}", width=width)
 
     def finish(self, summary: dict[str, Any], evidence: Path) -> None:
         """The end: the time that it took, how to go on, and the result for programs."""
-        self._print(Text(f"\nDone in {time.perf_counter() - self._began:.1f} s.", style="bold"))
-        self._print(Text("Check any file yourself; no connector needs to run:"))
-        first = next(iter(sorted(evidence.iterdir())))
-        self._console.print(Text(f"    {_command()} verify {first}"), soft_wrap=True)
+        self._line(f"\nDone in {time.perf_counter() - self._began:.1f} s.", "bold")
+        self._line("Check any file yourself; no connector needs to run:")
+        self._line(f"{_INDENT}{_command()} verify {min(evidence.iterdir())}")
         if self._as_json:
-            sys.stdout.write(json.dumps(summary, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(summary, indent=2) + "\n")
             sys.stdout.flush()
 
     def serving(self, participants: Sequence[Participant]) -> None:
         """Where the connectors are to be found."""
-        self._print(Text("\nThe three connectors are running. Ctrl-C stops them.", style="bold"))
+        self._line("\nThe three connectors are running. Ctrl-C stops them.", "bold")
         for one in participants:
-            self._print(Text(one.name))
-            for label, address in (
-                ("catalog, for everybody", one.facts["catalog"]),
-                ("the data steward's pages", one.facts["login"]),
-            ):
-                self._console.print(Text(f"    {label:<25} {address}"), soft_wrap=True)
+            self._line(one.name)
+            self._line(f"{_INDENT}catalog, for everybody     {one.facts['catalog']}")
+            self._line(f"{_INDENT}the data steward's pages   {one.facts['login']}")
 
     def _participant(self, one: Participant, role: str) -> None:
         self._fact(one.name, f"{role}, process {one.pid}, catalog {one.facts['catalog']}")
 
-    def _fact(self, name: str, text: str, width: int = _NAME_WIDTH) -> None:
+    def _fact(self, name: str, *paragraphs: str, width: int = _NAME_WIDTH) -> None:
         """Name and text side by side; long text goes on below itself."""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(width=width)
-        table.add_column(overflow="fold")
-        table.add_row(Text(name), Text(text))
-        self._print(Padding(table, (0, 0, 0, _INDENT)))
+        first = _INDENT + name.ljust(width) + "  "
+        for paragraph in paragraphs:
+            self._paragraph(paragraph, first, " " * len(first))
+            first = " " * len(first)
 
-    def _print(self, what: RenderableType) -> None:
-        self._console.print(what)
+    def _paragraph(self, text: str, first: str = "", later: str | None = None, *, style: str = "") -> None:
+        filled = textwrap.fill(
+            text,
+            self._width,
+            initial_indent=first,
+            subsequent_indent=first if later is None else later,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self._line(filled, style)
+
+    def _line(self, text: str = "", style: str = "") -> None:
+        self._console.print(Text(text, style=style))
 
 
 def _command() -> str:
@@ -189,22 +203,29 @@ def _rules(terms: Sequence[dict[str, Any]]) -> list[str]:
     return [" ".join(sentences) for sentences in rules.values()]
 
 
-def _by_hour(rows: Sequence[dict[str, Any]]) -> Table:
+def _by_hour(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Mean load at a few hours, and the day's peak, per sector; what is suppressed says so."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    table.add_column("load in kW: mean at (UTC)")
-    for hour in _SHOWN_HOURS:
-        table.add_column(f"{hour}:00", justify="right")
-    table.add_column("peak", justify="right")
+    lines = [("sector", *(f"{hour}:00" for hour in _SHOWN_HOURS), "peak")]
     for sector in dict.fromkeys(row["sector"] for row in rows):
         group = {row["hour"]: row for row in rows if row["sector"] == sector}
         released = [row["peak_kw"] for row in group.values() if row["status"] != _SUPPRESSED]
         peak = f"{max(released):.2f}" if released else _SUPPRESSED
-        table.add_row(sector, *(_mean(group.get(hour)) for hour in _SHOWN_HOURS), peak)
-    return table
+        lines.append((sector, *(_mean(group.get(hour)) for hour in _SHOWN_HOURS), peak))
+    return [name.ljust(15) + "".join(cell.rjust(12) for cell in cells) for name, *cells in lines]
 
 
 def _mean(row: dict[str, Any] | None) -> str:
     if row is None:
-        return ""
+        return "-"
     return _SUPPRESSED if row["status"] == _SUPPRESSED else f"{row['mean_kw']:.3f}"
+
+
+def _books(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What was on offer, and what left."""
+    heading = "rows, and what left".ljust(_NAME_WIDTH - 2) + "".join(f"  {name:>7}" for name in _FIGURES)
+    body = [
+        line["provider"].ljust(_NAME_WIDTH - 2)
+        + "".join(f"  {line[key]:>{max(7, len(name))},}" for name, key in _FIGURES.items())
+        for line in lines
+    ]
+    return [heading, *body]

@@ -1,17 +1,30 @@
-"""What every store promises. SQLite here; another database only has to be added to `STORES`."""
+"""What every store owes to the rest of the connector.
+
+PostgreSQL takes part where its programs and the extra `postgres` are installed.
+"""
 
 import asyncio
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import replace
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+from sqlmodel import SQLModel
 
 from catalog.dsp import DatasetView
-from connector.adapters import sql_store
+from catalog.model import Column, ColumnRole, Dataset, Offer
 from connector.adapters.sql_store import SqlStore, StoreUnavailableError
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
@@ -22,7 +35,6 @@ from connector.ports import (
     QueryRecord,
     RemoteDataset,
     StoredAnswer,
-    Transaction,
 )
 from connector.protocol.computation import Computation, ComputationState, Output
 from connector.protocol.machine import Party
@@ -33,355 +45,832 @@ from connector.protocol.negotiation import (
     NegotiationState,
 )
 from connector.protocol.transfer import TransferMessage, TransferProcess, TransferState
-from tests.unit.catalog.example_catalog import columns, dataset
+from policies.model import (
+    Connective,
+    Constraint,
+    Duty,
+    LogicalConstraint,
+    Operator,
+    Permission,
+    Policy,
+    PolicyKind,
+    Prohibition,
+)
+from schemas.strict_json import JsonObject
 
-NOW = datetime(2026, 11, 22, 8, 0, 0, 123456, tzinfo=UTC)
-PEER = "did:web:daten.example.de"
+NOW = datetime(2026, 11, 21, 8, 0, 0, 123456, tzinfo=UTC)
+PEER = "did:web:lastwerk.example"
+TRICKY = "ß „x“ \"y\" 'z' \\ \t\n 🌾 %s :name ?  2026-01-01 true null 007"
+"""Text that a careless store would quote, escape, convert or bind wrongly."""
 
+
+# stores under test
+
+
+@dataclass
+class Place:
+    """An empty database, and who has opened it."""
+
+    url: str
+    opened: list[SqlStore] = field(default_factory=list)
+
+    def open(self) -> SqlStore:
+        store = SqlStore(self.url, leaf_hash)
+        self.opened.append(store)
+        return store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL server of our own, on a socket in a directory; without the database's name."""
+    if importlib.util.find_spec("psycopg") is None or shutil.which("initdb") is None:
+        pytest.skip("PostgreSQL's programs or the extra `postgres` are not installed")
+    directory = Path("/tmp") / f"allmende-postgres-{os.getpid()}"  # noqa: S108 - a socket's path must be short
+    directory.mkdir(mode=0o700)
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # the server refuses to run as root
+        shutil.chown(directory, "nobody")
+        user = {"user": "nobody", "extra_groups": []}
+    data, log = str(directory / "data"), str(directory / "log")
+    subprocess.run(
+        ["initdb", "-D", data, "-U", "allmende", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=directory,
+        **user,
+    )
+    options = f"-h '' -k {directory} -c fsync=off"
+    start = ["pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
+    try:
+        yield f"postgresql+psycopg://allmende@/{{}}?host={directory}"
+    finally:
+        stop = ["pg_ctl", "-D", data, "-m", "immediate", "stop"]
+        subprocess.run(stop, check=True, capture_output=True, cwd=directory, **user)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'allmende.sqlite'}"
+    else:
+        server = request.getfixturevalue("postgres")
+        name = "test_" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]
+        engine = create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        url = server.format(name)
+    found = Place(url)
+    yield found
+    for store in found.opened:
+        store.close()
+
+
+@pytest.fixture
+async def store(place: Place) -> SqlStore:
+    return place.open()
+
+
+# full examples of every record
+
+
+POLICY = Policy(
+    kind=PolicyKind.OFFER,
+    uid="urn:uuid:offer",
+    target="urn:uuid:dataset",
+    assigner="did:web:rheinaue.example",
+    assignee=None,
+    profiles=("https://w3id.org/allmende/policy/v1",),
+    permissions=(
+        Permission(
+            identifier="permission/0",
+            action="https://w3id.org/allmende/policy/v1#query",
+            constraints=(
+                Constraint("http://www.w3.org/ns/odrl/2/count", Operator.LTEQ, ("20",)),
+                Constraint(
+                    "http://www.w3.org/ns/odrl/2/dateTime",
+                    Operator.GTEQ,
+                    ("2026-01-01T00:00:00Z",),
+                    data_type="http://www.w3.org/2001/XMLSchema#dateTime",
+                    unit="http://qudt.org/vocab/unit/HR",
+                ),
+                LogicalConstraint(
+                    Connective.XONE,
+                    (
+                        Constraint("urn:a", Operator.IS_ANY_OF, ("1", "true", "null", "1.50")),
+                        LogicalConstraint(
+                            Connective.AND_SEQUENCE, (Constraint("urn:b", Operator.NEQ, (TRICKY,)),)
+                        ),
+                    ),
+                ),
+            ),
+            refinements=(Constraint("urn:c", Operator.EQ, ("",)),),
+            duties=(Duty("urn:inform", consequences=(Duty("urn:pay"),)),),
+        ),
+    ),
+    prohibitions=(Prohibition("prohibition/0", "urn:reproduce", remedies=(Duty("urn:delete"),)),),
+    obligations=(Duty("urn:delete", constraints=(Constraint("urn:d", Operator.LT, ("3",)),)),),
+)
+DOCUMENT: JsonObject = {
+    "@type": "Offer",
+    "@id": "urn:uuid:offer",
+    "numbers": [0, -1, 1.5, 1e-9, 2**53, True, None],
+    "text": TRICKY,
+    "nested": {"": {"ä": []}},
+}
+COLUMNS = (
+    Column("profile", "string", ColumnRole.UNIT, {"de": "Profil", "en": "profile"}),
+    Column("load_kw", "float", ColumnRole.MEASURE, {"de": "Last", "en": "load"}, unit="kW", step=0.05),
+    Column("ts", "timestamp[us, tz=UTC]", ColumnRole.TIME, {"de": "Zeit", "en": "time"}),
+    Column("sector", "string", ColumnRole.DIMENSION, {"de": "Art", "en": "kind"}),
+)
+DATASET = PublishedDataset(
+    dataset=Dataset(
+        identifier="urn:uuid:dataset",
+        table="load_profiles",
+        title={"de": TRICKY, "en": "Load profiles"},
+        description={"de": "", "en": ""},
+        keywords=("a", "b"),
+        license="http://opendatacommons.org/licenses/odbl/1.0/",
+        source_note={"de": "Woher", "en": "Where from"},
+        columns=COLUMNS,
+        rows=2**40,
+        digest="a" * 64,
+        formats=("AllmendeQuery-PULL", "AllmendeCompute-PULL"),
+        offer=Offer(POLICY, DOCUMENT),
+        issued=NOW,
+        modified=NOW + timedelta(microseconds=1),
+        publishing=False,
+        themes=("ENER",),
+    ),
+    source=Path("/srv/data/ein Ordner/lastprofile.parquet"),
+    approval="manual",
+)
 NEGOTIATION = ContractNegotiation(
-    pid="urn:uuid:n",
+    pid="urn:uuid:p1",
     role=Party.PROVIDER,
     peer=PEER,
-    peer_pid="urn:uuid:theirs",
-    peer_address="https://daten.example.de/dsp",
-    peer_document={"id": PEER, "verificationMethod": [{"id": PEER + "#contracts"}]},
-    dataset="urn:uuid:d",
-    state=NegotiationState.REQUESTED,
-    pending=NegotiationMessage.AGREEMENT,
-    offer={"@type": "Offer", "permission": [{"action": "use"}], "target": "urn:uuid:d"},
-    agreement_id="urn:uuid:a",
-    purpose="https://example.org/purpose",
+    peer_pid="urn:uuid:c1",
+    peer_address="https://lastwerk.example/dsp",
+    peer_document={"id": PEER},
+    dataset="urn:uuid:dataset",
+    state=NegotiationState.VERIFIED,
+    pending=NegotiationMessage.FINALIZATION,
+    offer=DOCUMENT,
+    agreement_id="urn:uuid:a1",
+    purpose="https://w3id.org/allmende/policy/v1#LoadForecasting",
     approved=True,
-    held="Straße, 日本",
-    reason=None,
+    held=TRICKY,
+    reason=TRICKY,
     signing=True,
-    occurrences={"REQUESTED": 2},
+    occurrences={"REQUESTED": 2, "OFFERED": 1},
     created=NOW,
-    updated=NOW + timedelta(seconds=1),
+    updated=NOW,
 )
 AGREEMENT = ContractAgreement(
-    identifier="urn:uuid:a",
-    provider=PEER,
-    consumer="did:web:other.example.de",
+    identifier="urn:uuid:a1",
+    provider="did:web:rheinaue.example",
+    consumer=PEER,
     role=Party.CONSUMER,
-    dataset="urn:uuid:d",
-    negotiation="urn:uuid:n",
-    document={"@type": "Agreement", "@id": "urn:uuid:a"},
-    statement={"id": "urn:uuid:a#signed", "proof": [{"proofValue": "z1"}, {"proofValue": "z2"}]},
-    documents={PEER: {"id": PEER}},
+    dataset="urn:uuid:dataset",
+    negotiation="urn:uuid:p1",
+    document=DOCUMENT,
+    statement={"agreement": DOCUMENT, "proof": [{"proofValue": "z1"}]},
+    documents={PEER: {"id": PEER}, "did:web:rheinaue.example": {}},
     signed=True,
     agreed=NOW,
-    peer_address="https://daten.example.de/dsp",
+    peer_address="https://rheinaue.example/dsp",
 )
 TRANSFER = TransferProcess(
-    pid="urn:uuid:t",
-    role=Party.CONSUMER,
+    pid="urn:uuid:t1",
+    role=Party.PROVIDER,
     peer=PEER,
-    peer_pid=None,
-    peer_address="https://daten.example.de/dsp",
-    agreement_id="urn:uuid:a",
+    peer_pid="urn:uuid:t2",
+    peer_address="https://lastwerk.example/dsp",
+    agreement_id="urn:uuid:a1",
     transfer_format="AllmendeQuery-PULL",
-    state=TransferState.STARTED,
-    pending=TransferMessage.SUSPENSION,
-    data_address={"@type": "DataAddress", "endpoint": "https://daten.example.de/data"},
-    token_digest="ab" * 32,
-    reason=None,
-    occurrences={"STARTED": 1},
+    state=TransferState.SUSPENDED,
+    pending=TransferMessage.START,
+    data_address=DOCUMENT,
+    token_digest="d" * 64,
+    reason=TRICKY,
+    occurrences={"STARTED": 3},
     created=NOW,
     updated=NOW,
 )
 COMPUTATION = Computation(
-    identifier="urn:uuid:c",
+    identifier="urn:uuid:j1",
     role=Party.PROVIDER,
     peer=PEER,
-    agreement_id="urn:uuid:a",
-    transfer_pid="urn:uuid:t",
-    dataset="urn:uuid:d",
+    agreement_id="urn:uuid:a1",
+    transfer_pid="urn:uuid:t1",
+    dataset="urn:uuid:dataset",
     purpose=None,
-    files={"main.py": "print('ä')\n"},
-    algorithm_digest="cd" * 32,
-    parameters={"holdout_days": 7, "nested": {"list": [1, 2.5, None, True]}},
+    files={"main.py": TRICKY, "model/__init__.py": ""},
+    algorithm_digest="e" * 64,
+    parameters=DOCUMENT,
     declared={"metrics.json": "metrics"},
     state=ComputationState.REVIEWED,
     reservation="permission/1",
-    held="wait",
-    reason={"de": "Grund", "en": "Reason"},
-    outputs=(Output("metrics.json", "metrics", "application/json", "ef" * 32, 12, ("finite",)),),
-    receipt=None,
-    tier="tier",
-    said="Traceback",
+    held=TRICKY,
+    reason={"de": "Nein", "en": "No"},
+    outputs=(Output("metrics.json", "metrics", "application/json", "f" * 64, 24, ("declared", "numbers")),),
+    receipt="urn:uuid:r1",
+    tier="bubblewrap",
+    said=TRICKY,
     created=NOW,
     started=NOW,
     updated=NOW,
 )
-DATASET = PublishedDataset(dataset(), Path("/data/a b/ä.parquet"), "manual")
-REMOTE = RemoteDataset(
-    PEER,
-    "Stadtwerke",
-    "https://daten.example.de/dsp",
-    DatasetView(
-        identifier="urn:uuid:d",
-        title={"de": "Titel", "en": "Title"},
-        description={},
-        table="load_profiles",
-        columns=columns(),
-        formats=("AllmendeQuery-PULL",),
-        offers=({"@id": "urn:uuid:o", "permission": [{"action": "use"}]},),
-        endpoint=None,
-    ),
-    NOW,
-)
-QUERY = QueryRecord(
-    identifier="urn:uuid:q",
-    role=Party.PROVIDER,
-    peer=PEER,
-    dataset="urn:uuid:d",
-    agreement_id="urn:uuid:a",
-    statement="SELECT count(*) FROM t",
-    purpose=None,
-    refusal={"de": "Nein", "en": "No"},
-    groups_out=0,
-    bytes_out=0,
-    suppressed_groups=0,
-    created=NOW,
-)
-MESSAGE = OutboundMessage(
+OUTBOUND = OutboundMessage(
     exchange="negotiations",
-    pid="urn:uuid:n",
+    pid="urn:uuid:p1",
     kind="agreement",
     peer=PEER,
-    address="https://daten.example.de/dsp",
-    path="/negotiations/urn:uuid:theirs/agreement",
-    body='{"@type":"ContractAgreementMessage"}',
+    address="https://lastwerk.example/dsp",
+    path="/negotiations/urn:uuid:c1/agreement",
+    body='{"ä":"' + TRICKY.replace("\\", "").replace('"', "").replace("\n", "").replace("\t", "") + '"}',
     not_before=NOW,
+    attempts=3,
+)
+ENTRY = LedgerEntry(
+    index=0,
+    kind="query",
+    identifier="urn:uuid:r0",
+    agreement_id="urn:uuid:a1",
+    dataset="urn:uuid:dataset",
+    leaf=b'{"id":"urn:uuid:r0"}',
+    raw_rows_out=0,
+    raw_bytes_out=0,
+    result_bytes_out=2**40,
+    recorded=NOW,
+)
+QUERY = QueryRecord(
+    identifier="urn:uuid:q1",
+    role=Party.CONSUMER,
+    peer=PEER,
+    dataset="urn:uuid:dataset",
+    agreement_id="urn:uuid:a1",
+    statement="SELECT '" + TRICKY,
+    purpose=None,
+    refusal={"de": "Nein", "en": "No"},
+    groups_out=1,
+    bytes_out=2**40,
+    suppressed_groups=2,
+    created=NOW,
+)
+REMOTE = RemoteDataset(
+    provider="did:web:rheinaue.example",
+    provider_name=TRICKY,
+    address="https://rheinaue.example/dsp",
+    view=DatasetView(
+        identifier="urn:uuid:dataset",
+        title={"und": TRICKY},
+        description={},
+        table=None,
+        columns=COLUMNS,
+        formats=("AllmendeQuery-PULL",),
+        offers=(DOCUMENT, {}),
+        endpoint=None,
+    ),
+    read=NOW,
+)
+SLIM_NEGOTIATION = replace(
+    NEGOTIATION,
+    pid="urn:uuid:slim",
+    peer_pid=None,
+    peer_document=None,
+    state=None,
+    pending=None,
+    agreement_id=None,
+    purpose=None,
+    held=None,
+    reason=None,
+    occurrences={},
+)
+SLIM_TRANSFER = replace(
+    TRANSFER,
+    pid="urn:uuid:slim",
+    peer_pid=None,
+    state=None,
+    pending=None,
+    data_address=None,
+    token_digest=None,
+    reason=None,
+    occurrences={},
+)
+SLIM_COMPUTATION = replace(
+    COMPUTATION,
+    identifier="urn:uuid:slim",
+    parameters={},
+    reservation=None,
+    held=None,
+    reason=None,
+    outputs=(),
+    receipt=None,
+    started=None,
 )
 
+RECORDS: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]] = {
+    "dataset": (
+        DATASET,
+        lambda tx, record: tx.save_dataset(record),
+        lambda tx: tx.dataset("urn:uuid:dataset"),
+    ),
+    "negotiation": (
+        NEGOTIATION,
+        lambda tx, record: tx.save_negotiation(record),
+        lambda tx: tx.negotiation("urn:uuid:p1"),
+    ),
+    "slim negotiation": (
+        SLIM_NEGOTIATION,
+        lambda tx, record: tx.save_negotiation(record),
+        lambda tx: tx.negotiation("urn:uuid:slim"),
+    ),
+    "agreement": (
+        AGREEMENT,
+        lambda tx, record: tx.save_agreement(record),
+        lambda tx: tx.agreement("urn:uuid:a1"),
+    ),
+    "unsigned agreement": (
+        replace(AGREEMENT, identifier="urn:uuid:slim", statement=None, documents={}, signed=False),
+        lambda tx, record: tx.save_agreement(record),
+        lambda tx: tx.agreement("urn:uuid:slim"),
+    ),
+    "transfer": (
+        TRANSFER,
+        lambda tx, record: tx.save_transfer(record),
+        lambda tx: tx.transfer("urn:uuid:t1"),
+    ),
+    "slim transfer": (
+        SLIM_TRANSFER,
+        lambda tx, record: tx.save_transfer(record),
+        lambda tx: tx.transfer("urn:uuid:slim"),
+    ),
+    "computation": (
+        COMPUTATION,
+        lambda tx, record: tx.save_computation(record),
+        lambda tx: tx.computation("urn:uuid:j1"),
+    ),
+    "slim computation": (
+        SLIM_COMPUTATION,
+        lambda tx, record: tx.save_computation(record),
+        lambda tx: tx.computation("urn:uuid:slim"),
+    ),
+    "outbound": (
+        OUTBOUND,
+        lambda tx, record: tx.enqueue(record),
+        lambda tx: tx.outbound("negotiations", "urn:uuid:p1"),
+    ),
+    "ledger entry": (
+        ENTRY,
+        lambda tx, record: tx.append_ledger(record),
+        lambda tx: tx.ledger_entry("urn:uuid:r0"),
+    ),
+    "query": (QUERY, lambda tx, record: tx.save_query(record), lambda tx: tx.queries()[0]),
+    "answered query": (
+        replace(QUERY, refusal=None, purpose="urn:x"),
+        lambda tx, record: tx.save_query(record),
+        lambda tx: tx.queries()[0],
+    ),
+    "remote dataset": (
+        REMOTE,
+        lambda tx, record: tx.save_remote_dataset(record),
+        lambda tx: tx.remote_dataset("urn:uuid:dataset"),
+    ),
+    "answer": (
+        StoredAnswer(201, DOCUMENT),
+        lambda tx, record: tx.save_answer(PEER, "digest", record, NOW),
+        lambda tx: tx.answer(PEER, "digest"),
+    ),
+    "empty answer": (
+        StoredAnswer(200, None),
+        lambda tx, record: tx.save_answer(PEER, "digest", record, NOW),
+        lambda tx: tx.answer(PEER, "digest"),
+    ),
+    "output": (
+        bytes(range(256)) * 3,
+        lambda tx, record: tx.save_output("urn:uuid:j1", "model.safetensors", record),
+        lambda tx: tx.output("urn:uuid:j1", "model.safetensors"),
+    ),
+    "empty output": (
+        b"",
+        lambda tx, record: tx.save_output("urn:uuid:j1", "metrics.json", record),
+        lambda tx: tx.output("urn:uuid:j1", "metrics.json"),
+    ),
+    "document": (
+        b"\x00\xff{}\r\n",
+        lambda tx, record: tx.save_document("urn:uuid:r1", record),
+        lambda tx: tx.document("urn:uuid:r1"),
+    ),
+}
 
-def entry(index: int, identifier: str) -> LedgerEntry:
-    return LedgerEntry(
+
+@pytest.mark.parametrize("name", RECORDS)
+async def test_a_record_comes_back_as_it_was_saved_also_after_a_restart(place: Place, name: str) -> None:
+    record, save, load = RECORDS[name]
+    first = place.open()
+    await first.transact(lambda tx: save(tx, record))
+    assert await first.transact(load) == record
+    first.close()
+
+    again = place.open()
+
+    found = await again.transact(load)
+    assert found == record
+    assert type(found) is type(record)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+async def test_a_record_that_nobody_saved_is_not_there(store: SqlStore, name: str) -> None:
+    _, _, load = RECORDS[name]
+    if "query" in name:
+        assert await store.transact(lambda tx: tx.queries()) == ()
+    else:
+        assert await store.transact(load) is None
+
+
+async def test_a_policy_comes_back_as_the_same_kinds_of_things(store: SqlStore) -> None:
+    """Words that look like numbers, times or truth values stay words, and constraints keep their kind."""
+    await store.transact(lambda tx: tx.save_dataset(DATASET))
+
+    found = await store.transact(lambda tx: tx.dataset("urn:uuid:dataset"))
+
+    assert found is not None
+    assert repr(found.dataset.offer.policy) == repr(POLICY)
+    first, second, third = found.dataset.offer.policy.permissions[0].constraints
+    assert isinstance(first, Constraint)
+    assert isinstance(second, Constraint)
+    assert isinstance(third, LogicalConstraint)
+    assert second.right_operand == ("2026-01-01T00:00:00Z",)
+    assert isinstance(found.source, Path)
+    assert isinstance(found.dataset.columns[0].role, ColumnRole)
+    assert found.dataset.issued.utcoffset() == timedelta(0)
+
+
+async def test_saving_again_replaces_and_lists_are_oldest_first(store: SqlStore) -> None:
+    late = replace(NEGOTIATION, pid="urn:uuid:late", created=NOW + timedelta(seconds=1))
+    early = replace(NEGOTIATION, pid="urn:uuid:early", created=NOW - timedelta(seconds=1))
+    changed = replace(NEGOTIATION, state=NegotiationState.FINALIZED, pending=None)
+
+    def work(tx: Any) -> Any:
+        for record in (late, NEGOTIATION, early, changed):
+            tx.save_negotiation(record)
+        return tx.negotiations()
+
+    assert await store.transact(work) == (early, changed, late)
+
+
+async def test_exchanges_are_found_by_the_counterpartys_pid_and_by_token(store: SqlStore) -> None:
+    def save(tx: Any) -> None:
+        tx.save_negotiation(NEGOTIATION)
+        tx.save_negotiation(replace(NEGOTIATION, pid="urn:uuid:p2", peer="did:web:other.example"))
+        tx.save_transfer(TRANSFER)
+        tx.save_transfer(replace(TRANSFER, pid="urn:uuid:t3", peer_pid="urn:uuid:t4", token_digest=None))
+
+    await store.transact(save)
+
+    def find(tx: Any) -> list[Any]:
+        return [
+            tx.negotiation_of(PEER, "urn:uuid:c1"),
+            tx.negotiation_of(PEER, "urn:uuid:other"),
+            tx.negotiation_of("did:web:nobody.example", "urn:uuid:c1"),
+            tx.transfer_of(PEER, "urn:uuid:t2"),
+            tx.transfer_with_token("d" * 64),
+            tx.transfer_with_token("D" * 64),
+            tx.transfer_with_token(""),
+        ]
+
+    assert await store.transact(find) == [NEGOTIATION, None, None, TRANSFER, TRANSFER, None, None]
+
+
+# transactions
+
+
+async def test_an_exception_saves_nothing_and_the_store_goes_on(store: SqlStore) -> None:
+    def work(tx: Any) -> None:
+        tx.save_dataset(DATASET)
+        tx.save_negotiation(NEGOTIATION)
+        tx.append_ledger(ENTRY)
+        tx.reserve("urn:uuid:a1", "permission/0", 5)
+        tx.remember_token("t", NOW, NOW)
+        raise LookupError("in the middle")
+
+    with pytest.raises(LookupError, match="in the middle"):
+        await store.transact(work)
+
+    def look(tx: Any) -> list[Any]:
+        return [tx.datasets(), tx.negotiations(), tx.ledger_size(), dict(tx.uses("urn:uuid:a1"))]
+
+    assert await store.transact(look) == [(), (), 0, {}]
+    assert await store.transact(lambda tx: tx.remember_token("t", NOW, NOW))
+
+
+async def test_a_task_that_is_cancelled_leaves_the_store_usable(store: SqlStore) -> None:
+    task = asyncio.create_task(store.transact(lambda tx: tx.save_dataset(DATASET)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    assert await store.transact(lambda tx: len(tx.datasets())) in {0, 1}
+
+
+async def test_transactions_see_what_was_saved_before_them_and_run_alone(store: SqlStore) -> None:
+    """Fifty tasks read and write one number; none overwrites another's."""
+    await store.transact(lambda tx: tx.save_negotiation(replace(NEGOTIATION, occurrences={"n": 0})))
+
+    def work(tx: Any) -> None:
+        record = tx.negotiation(NEGOTIATION.pid)
+        tx.save_negotiation(replace(record, occurrences={"n": record.occurrences["n"] + 1}))
+
+    await asyncio.gather(*(store.transact(work) for _ in range(50)))
+
+    found = await store.transact(lambda tx: tx.negotiation(NEGOTIATION.pid))
+    assert found is not None
+    assert found.occurrences == {"n": 50}
+
+
+# uses
+
+
+async def test_of_fifty_reservations_at_once_exactly_as_many_succeed_as_the_limit_allows(
+    store: SqlStore,
+) -> None:
+    granted = await asyncio.gather(
+        *(store.transact(lambda tx: tx.reserve("urn:uuid:a1", "permission/0", 10)) for _ in range(50))
+    )
+
+    assert granted.count(True) == 10
+    assert await store.transact(lambda tx: dict(tx.uses("urn:uuid:a1"))) == {"permission/0": 10}
+
+
+async def test_uses_are_counted_per_agreement_and_rule(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        reserved = [
+            tx.reserve("urn:uuid:a1", "permission/0", 1),
+            tx.reserve("urn:uuid:a1", "permission/1", 1),
+            tx.reserve("urn:uuid:a2", "permission/0", 1),
+            tx.reserve("urn:uuid:a1", "permission/0", 1),
+            tx.reserve("urn:uuid:a3", "permission/0", 0),
+            tx.reserve("urn:uuid:a4", "permission/0", None),
+            tx.reserve("urn:uuid:a4", "permission/0", None),
+        ]
+        return [reserved, dict(tx.uses("urn:uuid:a1")), dict(tx.uses("urn:uuid:a4"))]
+
+    assert await store.transact(work) == [
+        [True, True, True, False, False, True, True],
+        {"permission/0": 1, "permission/1": 1},
+        {"permission/0": 2},
+    ]
+
+
+async def test_a_use_that_is_given_back_can_be_taken_again_and_none_below_zero(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        taken = [tx.reserve("a", "r", 1), tx.reserve("a", "r", 1)]
+        tx.refund("a", "r")
+        tx.refund("a", "r")
+        tx.refund("nobody", "r")
+        return [taken, dict(tx.uses("a")), tx.reserve("a", "r", 1), tx.reserve("a", "r", 1)]
+
+    assert await store.transact(work) == [[True, False], {"r": 0}, True, False]
+
+
+# the ledger and evidence
+
+
+def entry(index: int) -> LedgerEntry:
+    return replace(
+        ENTRY,
         index=index,
-        kind="query",
-        identifier=identifier,
-        agreement_id="urn:uuid:a",
-        dataset="urn:uuid:d",
-        leaf=identifier.encode(),
-        raw_rows_out=0,
-        raw_bytes_out=0,
-        result_bytes_out=10**12,
-        recorded=NOW,
+        identifier=f"urn:uuid:r{index}",
+        leaf=b"%d" % index,
+        recorded=NOW - timedelta(seconds=index),
     )
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'allmende.sqlite'}"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[SqlStore]:
-    opened = SqlStore(url, leaf_hash)
-    yield opened
-    opened.close()
-
-
-def save_all(tx: Transaction) -> None:
-    tx.save_dataset(DATASET)
-    tx.save_negotiation(NEGOTIATION)
-    tx.save_agreement(AGREEMENT)
-    tx.save_transfer(TRANSFER)
-    tx.save_computation(COMPUTATION)
-    tx.save_output("urn:uuid:c", "metrics.json", b"\0\xff")
-    tx.save_remote_dataset(REMOTE)
-    tx.save_query(QUERY)
-    tx.enqueue(MESSAGE)
-    tx.save_answer(PEER, "digest", StoredAnswer(201, {"state": "REQUESTED"}), NOW)
-    tx.save_document("urn:uuid:r", b"evidence")
-
-
-async def test_every_record_comes_back_as_it_was_also_after_a_restart(url: str) -> None:
-    first = SqlStore(url, leaf_hash)
-    await first.transact(save_all)
-    first.close()
-    second = SqlStore(url, leaf_hash)
-
-    def read(tx: Transaction) -> None:
-        assert tx.dataset(DATASET.dataset.identifier) == DATASET
-        assert tx.datasets() == (DATASET,)
-        assert tx.negotiation("urn:uuid:n") == NEGOTIATION == tx.negotiation_of(PEER, "urn:uuid:theirs")
-        assert tx.agreement("urn:uuid:a") == AGREEMENT
-        assert tx.transfer("urn:uuid:t") == TRANSFER == tx.transfer_with_token("ab" * 32)
-        assert tx.computation("urn:uuid:c") == COMPUTATION
-        assert tx.output("urn:uuid:c", "metrics.json") == b"\0\xff"
-        assert tx.remote_datasets() == (REMOTE,)
-        assert tx.queries() == (QUERY,)
-        assert tx.outbound("negotiations", "urn:uuid:n") == MESSAGE
-        assert tx.answer(PEER, "digest") == StoredAnswer(201, {"state": "REQUESTED"})
-        assert tx.document("urn:uuid:r") == b"evidence"
-
-    await second.transact(read)
-    second.close()
-
-
-async def test_what_is_not_there_is_none(store: SqlStore) -> None:
-    def read(tx: Transaction) -> None:
-        assert tx.dataset("x") is None
-        assert tx.negotiation("x") is None
-        assert tx.negotiation_of(PEER, "x") is None
-        assert tx.agreement("x") is None
-        assert tx.transfer("x") is None
-        assert tx.transfer_of(PEER, "x") is None
-        assert tx.transfer_with_token("x") is None
-        assert tx.computation("x") is None
-        assert tx.output("x", "y") is None
-        assert tx.answer(PEER, "x") is None
-        assert tx.outbound("negotiations", "x") is None
-        assert tx.next_due(NOW) is None
-        assert tx.ledger_entry("x") is None
-        assert tx.document("x") is None
-        assert tx.remote_dataset("x") is None
-        assert tx.uses("x") == {}
-
-    await store.transact(read)
-
-
-async def test_a_transaction_that_fails_saves_nothing(store: SqlStore) -> None:
-    def fail(tx: Transaction) -> None:
-        save_all(tx)
-        tx.append_ledger(entry(0, "urn:uuid:r"))
-        tx.reserve("urn:uuid:a", "permission/0", 10)
-        raise LookupError("no")
-
-    with pytest.raises(LookupError):
-        await store.transact(fail)
-
-    def read(tx: Transaction) -> tuple[object, ...]:
-        return tx.negotiations(), tx.agreements(), tx.due(NOW), tx.ledger_size(), dict(tx.uses("urn:uuid:a"))
-
-    assert await store.transact(read) == ((), (), (), 0, {})
-
-
-async def test_fifty_at_once_get_ten_uses_between_them(store: SqlStore) -> None:
-    async def use() -> bool:
-        return await store.transact(lambda tx: tx.reserve("urn:uuid:a", "permission/0", 10))
-
-    assert sum(await asyncio.gather(*(use() for _ in range(50)))) == 10
-    assert await store.transact(lambda tx: dict(tx.uses("urn:uuid:a"))) == {"permission/0": 10}
-
-
-async def test_a_refund_gives_one_use_back_and_never_more_than_was_used(store: SqlStore) -> None:
-    def work(tx: Transaction) -> list[object]:
-        outcomes: list[object] = [tx.reserve("a", "r", 1), tx.reserve("a", "r", 1)]
-        tx.refund("a", "r")
-        tx.refund("a", "r")
-        return [*outcomes, dict(tx.uses("a")), tx.reserve("a", "r", 1), tx.reserve("a", "r", None)]
-
-    assert await store.transact(work) == [True, False, {"r": 0}, True, True]
-
-
-async def test_uses_are_counted_for_each_rule_and_agreement(store: SqlStore) -> None:
-    def work(tx: Transaction) -> tuple[object, object]:
-        for agreement, rule in (("a", "x"), ("a", "y"), ("a", "y"), ("b", "x")):
-            tx.reserve(agreement, rule, 5)
-        return dict(tx.uses("a")), dict(tx.uses("b"))
-
-    assert await store.transact(work) == ({"x": 1, "y": 2}, {"x": 1})
-
-
 async def test_the_ledger_keeps_its_order_and_hashes_its_leaves(store: SqlStore) -> None:
-    def work(tx: Transaction) -> None:
-        for index in range(12):
-            tx.append_ledger(entry(tx.ledger_size(), f"urn:uuid:{index}"))
+    for index in range(12):
+        await store.transact(lambda tx, index=index: tx.append_ledger(entry(index)))  # type: ignore[misc] # bound at once
 
-    await store.transact(work)
-
-    def read(tx: Transaction) -> None:
-        assert [line.index for line in tx.ledger()] == list(range(12))
-        assert tx.ledger_hashes()[3] == leaf_hash(b"urn:uuid:3")
-        assert tx.ledger_entry("urn:uuid:7") == entry(7, "urn:uuid:7")
-
-    await store.transact(read)
+    assert await store.transact(lambda tx: tx.ledger()) == tuple(entry(index) for index in range(12))
+    assert await store.transact(lambda tx: tx.ledger_size()) == 12
+    # RFC 6962, section 2.1: the hash of a leaf is SHA-256 of a zero byte and the leaf.
+    expected = tuple(hashlib.sha256(b"\0%d" % index).digest() for index in range(12))
+    assert await store.transact(lambda tx: tx.ledger_hashes()) == expected
 
 
-async def test_a_line_of_the_ledger_cannot_be_written_twice(store: SqlStore) -> None:
-    await store.transact(lambda tx: tx.append_ledger(entry(0, "urn:uuid:first")))
-    with pytest.raises(Exception, match="UNIQUE"):
-        await store.transact(lambda tx: tx.append_ledger(entry(0, "urn:uuid:second")))
-    assert await store.transact(lambda tx: [line.identifier for line in tx.ledger()]) == ["urn:uuid:first"]
+async def test_a_line_of_the_ledger_is_never_written_over(store: SqlStore) -> None:
+    await store.transact(lambda tx: tx.append_ledger(entry(0)))
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await store.transact(lambda tx: tx.append_ledger(replace(entry(0), identifier="urn:uuid:other")))
+
+    assert await store.transact(lambda tx: tx.ledger()) == (entry(0),)
 
 
-async def test_evidence_is_never_overwritten(store: SqlStore) -> None:
-    await store.transact(lambda tx: tx.save_document("urn:uuid:r", b"first"))
-    await store.transact(lambda tx: tx.save_document("urn:uuid:r", b"first"))
+async def test_evidence_is_never_written_over(store: SqlStore) -> None:
+    await store.transact(lambda tx: tx.save_document("urn:uuid:r1", b"first"))
+    await store.transact(lambda tx: tx.save_document("urn:uuid:r1", b"first"))
+
     with pytest.raises(EvidenceExistsError):
-        await store.transact(lambda tx: tx.save_document("urn:uuid:r", b"second"))
-    assert await store.transact(lambda tx: tx.document("urn:uuid:r")) == b"first"
+        await store.transact(lambda tx: tx.save_document("urn:uuid:r1", b"second"))
+
+    assert await store.transact(lambda tx: tx.document("urn:uuid:r1")) == b"first"
 
 
-async def test_a_token_is_remembered_until_it_expires(store: SqlStore) -> None:
-    later = NOW + timedelta(minutes=5)
+async def test_an_output_that_is_made_again_replaces_the_one_before(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        tx.save_output("j", "a", b"1")
+        tx.save_output("j", "b", b"2")
+        tx.save_output("j", "a", b"3")
+        return [tx.output("j", "a"), tx.output("j", "b"), tx.output("other", "a")]
 
-    def work(tx: Transaction) -> list[bool]:
+    assert await store.transact(work) == [b"3", b"2", None]
+
+
+# tokens
+
+
+async def test_a_token_counts_once_however_many_ask_at_once(place: Place) -> None:
+    store = place.open()
+    expires = NOW + timedelta(minutes=5)
+
+    remembered = await asyncio.gather(
+        *(store.transact(lambda tx: tx.remember_token("token", expires, NOW)) for _ in range(20))
+    )
+    store.close()
+    later = await place.open().transact(lambda tx: tx.remember_token("token", expires, NOW))
+
+    assert remembered.count(True) == 1
+    assert later is False
+
+
+async def test_a_token_is_forgotten_once_it_has_expired(store: SqlStore) -> None:
+    expires = NOW + timedelta(minutes=5)
+
+    def remember(now: datetime) -> Callable[[Any], bool]:
+        return lambda tx: bool(tx.remember_token("token", expires, now))
+
+    assert await store.transact(remember(NOW))
+    assert not await store.transact(remember(expires))
+    assert await store.transact(remember(expires + timedelta(seconds=1)))
+
+
+# the outbox
+
+
+def message(pid: str, seconds: float = 0.0, **changes: Any) -> OutboundMessage:
+    return replace(OUTBOUND, pid=pid, not_before=NOW + timedelta(seconds=seconds), **changes)
+
+
+async def test_an_exchange_has_at_most_one_undelivered_message(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        tx.enqueue(message("p", kind="agreement"))
+        tx.enqueue(message("p", kind="termination"))
+        tx.enqueue(message("p", exchange="transfers", kind="start"))
+        return [tx.outbound("negotiations", "p").kind, tx.outbound("transfers", "p").kind, len(tx.due(NOW))]
+
+    assert await store.transact(work) == ["termination", "start", 2]
+
+
+async def test_messages_fall_due_in_their_order_and_the_next_one_is_announced(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        for pid, seconds in (("c", 0), ("a", -5), ("b", -1), ("d", 3), ("e", 9)):
+            tx.enqueue(message(pid, seconds))
         return [
-            tx.remember_token("t", later, NOW),
-            tx.remember_token("t", later, NOW),
-            tx.remember_token("u", later, NOW),
-            tx.remember_token("t", later, later + timedelta(seconds=1)),
+            [one.pid for one in tx.due(NOW)],
+            tx.next_due(NOW),
+            [one.pid for one in tx.due(NOW + timedelta(seconds=3))],
+            tx.next_due(NOW + timedelta(seconds=3)),
+            tx.next_due(NOW + timedelta(seconds=9)),
         ]
 
-    assert await store.transact(work) == [True, False, True, True]
+    due, following, later, last, none = await store.transact(work)
+    assert due == ["a", "b", "c"]
+    assert later == ["a", "b", "c", "d"]
+    assert abs(following - (NOW + timedelta(seconds=3))) < timedelta(milliseconds=1)
+    assert abs(last - (NOW + timedelta(seconds=9))) < timedelta(milliseconds=1)
+    assert none is None
 
 
-async def test_the_outbox_holds_one_message_per_exchange_and_tells_what_is_due(store: SqlStore) -> None:
-    soon = NOW + timedelta(seconds=5)
+async def test_a_delivered_message_is_gone(store: SqlStore) -> None:
+    def work(tx: Any) -> list[Any]:
+        tx.enqueue(message("p"))
+        tx.enqueue(message("p", exchange="transfers"))
+        tx.dequeue("negotiations", "p")
+        tx.dequeue("negotiations", "nobody")
+        return [tx.outbound("negotiations", "p"), [one.exchange for one in tx.due(NOW)], tx.next_due(NOW)]
 
-    def work(tx: Transaction) -> None:
-        tx.enqueue(MESSAGE)
-        tx.enqueue(replace(MESSAGE, body="newer", not_before=soon))
-        tx.enqueue(replace(MESSAGE, exchange="transfers"))
-
-    await store.transact(work)
-
-    def read(tx: Transaction) -> None:
-        assert [message.exchange for message in tx.due(NOW)] == ["transfers"]
-        assert tx.next_due(NOW) == soon
-        assert [message.body for message in tx.due(soon)] == [MESSAGE.body, "newer"]
-        tx.dequeue("negotiations", "urn:uuid:n")
-        assert tx.outbound("negotiations", "urn:uuid:n") is None
-        assert tx.next_due(NOW) is None
-
-    await store.transact(read)
+    assert await store.transact(work) == [None, ["transfers"], None]
 
 
-def test_the_migrations_make_the_tables_that_the_store_uses(url: str) -> None:
-    SqlStore(url, leaf_hash).close()
-    made = inspect(create_engine(url))
-    for table in sql_store.SQLModel.metadata.sorted_tables:
-        found = {column["name"]: column["nullable"] for column in made.get_columns(table.name)}
-        stated = {column.name: bool(column.nullable) for column in table.columns}
-        assert found == stated, table.name
-        indexed = {tuple(index["column_names"]) for index in made.get_indexes(table.name)}
-        assert indexed == {tuple(column.name for column in index.columns) for index in table.indexes}, (
-            table.name
-        )
+async def test_a_hundred_messages_are_handed_out_at_a_time(store: SqlStore) -> None:
+    def fill(tx: Any) -> None:
+        for number in range(130):
+            tx.enqueue(message(f"p{number:03}", seconds=-number))
+
+    await store.transact(fill)
+
+    due = await store.transact(lambda tx: tx.due(NOW))
+    assert [one.pid for one in due] == [f"p{number:03}" for number in range(129, 29, -1)]
 
 
-def test_a_file_that_is_no_database_is_refused_with_the_remedy(tmp_path: Path) -> None:
+# the schema
+
+
+async def test_the_migrations_lead_to_exactly_the_tables_of_the_models(place: Place) -> None:
+    place.open()
+    engine = create_engine(place.url)
+    try:
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        inspector = inspect(engine)
+        assert set(inspector.get_table_names()) == {*SQLModel.metadata.tables, "alembic_version"}
+        for name, table in SQLModel.metadata.tables.items():
+            migrated = {column["name"]: column for column in inspector.get_columns(name)}
+            assert list(migrated) == [column.name for column in table.columns], name
+            for column in table.columns:
+                assert migrated[column.name]["nullable"] == column.nullable, f"{name}.{column.name}"
+            keys = inspector.get_pk_constraint(name)["constrained_columns"]
+            assert set(keys) == {column.name for column in table.primary_key}, name
+    finally:
+        engine.dispose()
+
+
+async def test_opening_again_migrates_nothing_and_loses_nothing(place: Place) -> None:
+    first = place.open()
+    await first.transact(lambda tx: tx.save_dataset(DATASET))
+    first.close()
+
+    for _ in range(2):
+        again = place.open()
+        assert await again.transact(lambda tx: tx.datasets()) == (DATASET,)
+        again.close()
+
+
+# databases that cannot be opened
+
+
+def unavailable(url: str) -> str:
+    with pytest.raises(StoreUnavailableError) as caught:
+        SqlStore(url, leaf_hash)
+    sentence = str(caught.value)
+    assert sentence.startswith("The database cannot be opened: ")
+    assert "Check database_url" in sentence
+    assert "Traceback" not in sentence
+    return sentence
+
+
+def test_a_file_that_is_no_database_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "allmende.sqlite"
-    path.write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreUnavailableError, match=r"not a database.*database_url"):
-        SqlStore(f"sqlite:///{path}", leaf_hash)
+    path.write_bytes(b"this is no database, but somebody needs it" * 100)
+    before = path.read_bytes()
+
+    assert "not a database" in unavailable(f"sqlite:///{path}")
+
+    assert path.read_bytes() == before
 
 
-def test_a_directory_that_is_missing_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailableError, match="database_url"):
-        SqlStore(f"sqlite:///{tmp_path / 'missing' / 'allmende.sqlite'}", leaf_hash)
+def test_a_database_that_somebody_else_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        assert "locked" in unavailable(f"sqlite:///{path}?timeout=0.1")
+    finally:
+        other.close()
 
 
-async def test_what_is_saved_is_readable_without_this_software(url: str, store: SqlStore) -> None:
-    await store.transact(save_all)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        row = connection.execute(
-            "SELECT json_extract(record, '$.document.@type') FROM agreements WHERE identifier = 'urn:uuid:a'"
-        ).fetchone()
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "directory").mkdir()
+
+    for path in ("missing/allmende.sqlite", "file/allmende.sqlite", "directory"):
+        assert "unable to open" in unavailable(f"sqlite:///{tmp_path / path}")
+
+
+def test_a_database_that_can_only_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    SqlStore(f"sqlite:///{path}", leaf_hash).close()
+
+    assert "readonly" in unavailable(f"sqlite:///file:{path}?mode=ro&uri=true").replace("-", "")
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    SqlStore(f"sqlite:///{path}", leaf_hash).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
     connection.close()
-    assert row == ("Agreement",)
+
+    assert "9999" in unavailable(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "oracle://somewhere/x", "sqlite+nothing:///x"])
+def test_an_address_that_leads_to_no_database_is_refused(url: str) -> None:
+    unavailable(url)

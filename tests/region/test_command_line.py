@@ -26,6 +26,7 @@ from tests.region.processes import (
     Participant,
     call,
     demonstration,
+    free_port,
     one_sentence,
     run,
     started,

@@ -169,7 +169,7 @@ class TransferLink(Link):
 
 
 RUNS = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 NegotiationLink.TestCase.settings = RUNS
 TransferLink.TestCase.settings = RUNS
