@@ -1,10 +1,12 @@
 """The token that opens the management listener, in a file that only its owner can read."""
 
 import secrets
+import stat
 from pathlib import Path
 from typing import Final
 
 _FILE: Final = "management.token"
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class ManagementTokenError(Exception):
@@ -36,10 +38,12 @@ def read_management_token(directory: Path) -> str:
         directory: The participant's directory.
 
     Raises:
-        ManagementTokenError: There is none, or it is empty.
+        ManagementTokenError: There is none, it is empty, or others can read it.
     """
     path = directory / _FILE
     try:
+        if path.stat().st_mode & _OTHERS:
+            raise ManagementTokenError(f"{path} can be read or changed by others. Run: chmod 600 {path}")
         token = path.read_text().strip()
     except OSError as problem:
         raise ManagementTokenError(

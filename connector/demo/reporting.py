@@ -48,7 +48,7 @@ class Report:
         self._began = time.perf_counter()
         self._line("Allmende: three companies, two contracts, one query, one job", "bold")
         self._paragraph(
-            "The companies are invented. The load profiles are real: SimBench 2016 (ODbL). "
+            "The companies are invented. The load profiles come from SimBench 2016 (ODbL). "
             "Everything happens on this machine."
         )
 

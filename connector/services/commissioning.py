@@ -83,6 +83,9 @@ class Commissioning:
     ) -> str:
         """Send an algorithm to a provider.
 
+        It is kept before it is sent: a provider that does not answer gets it
+        later, also after a restart of ours, and starts it once.
+
         Args:
             agreement_id: IRI of the agreement.
             files: The algorithm: path to text.
@@ -95,45 +98,26 @@ class Commissioning:
 
         Raises:
             RequestRefusedError: The provider refused; the sentence is its reason.
-            PeerUnreachableError: The provider does not answer.
             JobRefusedError: The files are no Unicode text.
         """
         endpoint = await self._opening.endpoint(agreement_id, TransferFormat.COMPUTE)
-        identifier = self._identifiers.new()
-        body: JsonObject = {
-            "identifier": identifier,
-            "files": dict(files),
-            "parameters": parameters,
-            "outputs": dict(declared),
-            **({"purpose": purpose} if purpose else {}),
-        }
-        answer = await self._call("POST", f"{endpoint.url}/computations", endpoint, json.dumps(body).encode())
-        record = await self._new(agreement_id, endpoint, body, answer)
-        await self._store.transact(lambda tx: tx.save_computation(record))
-        self._changes.notify()
-        return identifier
-
-    async def _new(
-        self, agreement_id: str, endpoint: OpenedEndpoint, body: JsonObject, answer: JsonObject
-    ) -> Computation:
-        now = self._clock.now()
         agreement = await self._store.transact(lambda tx: tx.agreement(agreement_id))
         if agreement is None:
             raise UnknownExchangeError(agreement_id)
-        files = cast("dict[str, str]", body["files"])
-        return Computation(
-            identifier=str(body["identifier"]),
+        now = self._clock.now()
+        record = Computation(
+            identifier=self._identifiers.new(),
             role=Party.CONSUMER,
             peer=agreement.provider,
             agreement_id=agreement_id,
             transfer_pid=endpoint.transfer_pid,
             dataset=agreement.dataset,
-            purpose=cast("str | None", body.get("purpose")),
-            files=files,
+            purpose=purpose,
+            files=dict(files),
             algorithm_digest=algorithm_digest(files),
-            parameters=cast("JsonObject", body["parameters"]),
-            declared=cast("dict[str, str]", body["outputs"]),
-            state=_state(answer),
+            parameters=parameters,
+            declared=dict(declared),
+            state=ComputationState.REQUESTED,
             reservation=None,
             held=None,
             reason=None,
@@ -145,6 +129,39 @@ class Commissioning:
             started=None,
             updated=now,
         )
+        await self._begin(record, endpoint)
+        return record.identifier
+
+    async def _begin(self, record: Computation, endpoint: OpenedEndpoint) -> None:
+        """Keep a computation, then send it; meanwhile nobody else follows it."""
+        self._followed.add(record.identifier)
+        try:
+            await self._store.transact(lambda tx: tx.save_computation(record))
+            await self._moved(record, await self._submit(record, endpoint))
+        except PeerUnreachableError:
+            return
+        except RequestRefusedError as refusal:
+            await self._end(record, str(refusal))
+            raise
+        finally:
+            self._followed.discard(record.identifier)
+            self._changes.notify()
+
+    async def _submit(self, record: Computation, endpoint: OpenedEndpoint) -> JsonObject:
+        body: JsonObject = {
+            "identifier": record.identifier,
+            "files": dict(record.files),
+            "parameters": record.parameters,
+            "outputs": dict(record.declared),
+            **({"purpose": record.purpose} if record.purpose else {}),
+        }
+        return await self._call("POST", f"{endpoint.url}/computations", endpoint, json.dumps(body).encode())
+
+    async def _moved(self, record: Computation, shown: JsonObject) -> None:
+        state = _state(shown)
+        if state is not record.state:
+            current = replace(record, state=state, updated=self._clock.now())
+            await self._store.transact(lambda tx: tx.save_computation(current))
 
     async def follow_open(self) -> None:
         """Follow every computation of ours that has not ended, also after a restart."""
@@ -185,7 +202,11 @@ class Commissioning:
     async def _advance(self, record: Computation) -> bool:
         endpoint = await self._opening.endpoint(record.agreement_id, TransferFormat.COMPUTE)
         base = f"{endpoint.url}/computations/{quote(record.identifier, safe=':')}"
-        shown = await self._call("GET", f"{base}?wait={_WAIT_SECONDS}&after={record.state}", endpoint)
+        if record.state is ComputationState.REQUESTED:
+            # The provider has not said yet that it has it; it starts what it knows already only once.
+            shown = await self._submit(record, endpoint)
+        else:
+            shown = await self._call("GET", f"{base}?wait={_WAIT_SECONDS}&after={record.state}", endpoint)
         state = _state(shown)
         if state is ComputationState.TERMINATED:
             await self._end(record, str(shown.get("reason") or "no reason given"))
@@ -193,9 +214,7 @@ class Commissioning:
         if state is ComputationState.RELEASED:
             await self._collect(record, endpoint, base, shown)
             return True
-        if state is not record.state:
-            current = replace(record, state=state, updated=self._clock.now())
-            await self._store.transact(lambda tx: tx.save_computation(current))
+        await self._moved(record, shown)
         return False
 
     async def _collect(
