@@ -2,7 +2,7 @@
 # make demo      three participants, one contract, one query, one job
 # make test      what the tests need, then the tests
 # make check     style, types, layers
-# make bench     the benchmark page
+# make bench     the benchmark page; only some of it: make bench PARTS="start query"
 # make tck       the official test suite of the Dataspace Protocol; needs Java 17 and Maven
 # Another interpreter: make install PYTHON=python3.13
 
@@ -53,7 +53,7 @@ tck: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.tck.run
 
 bench: install
-	@$(BIN)/python -m bench.run
+	@$(BIN)/python -m bench.run $(PARTS)
 
 # Only after a change of pyproject.toml; needs uv. The locks hold for every platform and name no package index.
 lock:

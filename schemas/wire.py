@@ -93,6 +93,8 @@ class WireModel(BaseModel):
         validate_by_alias=True,
         extra="forbid",
         hide_input_in_errors=True,
+        # A validator is built when a message is first read: most processes read few kinds.
+        defer_build=True,
     )
     has_context: ClassVar[bool] = False
 
