@@ -10,7 +10,7 @@ from typing import Final
 
 from connector.ports import Peers, Store
 from connector.protocol.machine import Party
-from connector.protocol.transfer import TransferFormat, TransferState
+from connector.protocol.transfer import TransferFormat, TransferMessage, TransferState
 from connector.services.asking import RECEIPT_HEADER
 from connector.services.delivering import reason_in
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
@@ -69,7 +69,7 @@ class Fetching:
             raise UnknownExchangeError(pid)
         if record.transfer_format != TransferFormat.DOWNLOAD:
             raise RequestRefusedError(f"This transfer is {record.transfer_format}, not a file to be pulled.")
-        if record.state is TransferState.SUSPENDED:
+        if record.state is TransferState.SUSPENDED and record.pending is not TransferMessage.START:
             raise RequestRefusedError("The transfer is suspended; resume it first.")
         opened = await self._opening.started(pid)
         address = parse_message(opened.data_address or {}, DataAddress)
