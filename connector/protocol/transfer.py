@@ -120,6 +120,15 @@ class TransferProcess:
         return (ours, theirs) if self.role is Party.PROVIDER else (theirs, ours)
 
     @property
+    def is_started_push(self) -> bool:
+        """Whether we have to send the data file to where the consumer wants it."""
+        return (
+            self.role is Party.PROVIDER
+            and self.transfer_format == TransferFormat.PUSH
+            and self.state is TransferState.STARTED
+        )
+
+    @property
     def is_open(self) -> bool:
         """Whether the data plane may be used.
 

@@ -28,8 +28,7 @@ from connector.ports import (
     Store,
     Transaction,
 )
-from connector.protocol.machine import Party
-from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess, TransferState
+from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess
 from connector.queries.errors import DataUnreadableError
 from connector.services.accessing import (
     Access,
@@ -149,7 +148,7 @@ class HandingOver:
 
     async def _push(self, pid: str) -> None:
         record = await self._store.transact(lambda tx: tx.transfer(pid))
-        if record is None or not _is_started_push(record):
+        if record is None or not record.is_started_push:
             return
         failure = None if record.pushed else await self._sent(record)
         ended = TransferMessage.COMPLETION if failure is None else TransferMessage.TERMINATION
@@ -164,7 +163,7 @@ class HandingOver:
             Our pids of those that have not begun.
         """
         records = await self._store.transact(lambda tx: tx.transfers())
-        started = [record for record in records if _is_started_push(record) and record.pending is None]
+        started = [record for record in records if record.is_started_push and record.pending is None]
         for record in started:
             if record.pushed:
                 await self._transferring.move(record.pid, TransferMessage.TERMINATION, _INTERRUPTED)
@@ -175,7 +174,7 @@ class HandingOver:
 
         def noted(tx: Transaction, receipt: str) -> None:
             current = tx.transfer(record.pid)
-            if current is None or not _is_started_push(current):
+            if current is None or not current.is_started_push:
                 raise AccessDeniedError("The transfer process is not started any more.")
             tx.save_transfer(replace(current, pushed=receipt))
 
@@ -311,11 +310,3 @@ _NOT_OFFERED: Final = {
     "de": "Die Rohdaten dieses Datensatzes werden nicht herausgegeben.",
     "en": "The raw data of this dataset are not handed out.",
 }
-
-
-def _is_started_push(record: TransferProcess) -> bool:
-    return (
-        record.role is Party.PROVIDER
-        and record.transfer_format == TransferFormat.PUSH
-        and record.state is TransferState.STARTED
-    )

@@ -318,7 +318,7 @@ class Transferring:
             requested = record.role is Party.PROVIDER and record.state is TransferState.REQUESTED
             if requested or resumed:
                 return self._say(record, TransferMessage.START, tx, now)
-            if _is_push_to_do(record):
+            if record.is_started_push:
                 self._pushes.put(record.pid)
             return record
         kind = TRANSFER_ACTIONS.get(rule.action)
@@ -405,14 +405,6 @@ def _without_access(record: TransferProcess) -> TransferProcess:
     """A consumer's record without the address that a suspension has made worthless."""
     suspended = record.role is Party.CONSUMER and record.state is TransferState.SUSPENDED
     return replace(record, data_address=None) if suspended else record
-
-
-def _is_push_to_do(record: TransferProcess) -> bool:
-    return (
-        record.role is Party.PROVIDER
-        and record.transfer_format == TransferFormat.PUSH
-        and record.state is TransferState.STARTED
-    )
 
 
 def _destination(message: dsp.TransferRequestMessage) -> JsonObject:
