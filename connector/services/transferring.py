@@ -307,7 +307,9 @@ class Transferring:
         """Do what a workflow rule says; without one, a provider starts a requested transfer at once.
 
         A consumer that resumes has no way in: its provider answers with a start
-        of its own, which carries a new address and token. EDC expects that, too.
+        of its own, which carries a new address and token; EDC expects that, too.
+        Access that the provider has closed itself stays closed until its own
+        people start the transfer again.
         """
         if record.pending is not None or record.state is None:
             return record
@@ -316,9 +318,9 @@ class Transferring:
         )
         if rule is None:
             requested = record.role is Party.PROVIDER and record.state is TransferState.REQUESTED
-            if requested or resumed:
+            if requested or (resumed and record.token_digest is not None):
                 return self._say(record, TransferMessage.START, tx, now)
-            if record.is_started_push:
+            if record.is_started_push and not resumed:
                 self._pushes.put(record.pid)
             return record
         kind = TRANSFER_ACTIONS.get(rule.action)

@@ -205,6 +205,24 @@ async def test_a_consumer_that_resumes_gets_a_new_token_and_the_old_one_stays_cl
     assert {one["state"] for one in raw.rheinaue.rows("transfers")} == {"STARTED"}
 
 
+async def test_a_consumer_cannot_resume_what_the_provider_has_suspended(raw: Region) -> None:
+    pid = await _transfer(raw)
+    old = _token(raw, pid)
+    theirs = raw.rheinaue.rows("transfers")[0]["pid"]
+    path = f"/api/transfers/{segment(theirs)}/moves"
+    await raw.rheinaue.call("POST", path, {"action": "suspension", "reason": "a question"})
+    await until(lambda: _record(raw.lastwerk, pid)["state"] == "SUSPENDED")
+
+    await _move(raw, pid, "start")
+    await until(lambda: _record(raw.lastwerk, pid)["state"] == "STARTED")
+
+    assert _record(raw.lastwerk, pid)["data_address"] is None
+    async with raw.rheinaue.public() as client:
+        assert (await client.get("/data/file", headers={"authorization": old})).status_code == 404
+    await raw.rheinaue.call("POST", path, {"action": "start"})
+    assert (await _pull(raw, pid)).content == _source(raw).read_bytes()
+
+
 async def test_our_consumer_asks_for_no_push(raw: Region) -> None:
     body = {"agreement_id": await raw.agreement_with(raw.rheinaue), "format": PUSH}
     refused = await raw.lastwerk.answer("POST", "/api/transfers", body)
