@@ -3,6 +3,7 @@
 # make test      what the tests need, then the tests
 # make check     style, types, layers
 # make bench     the benchmark page; only some of it: make bench PARTS="start query"
+# make interop   our connector and a real EDC, each in both roles; needs Java 17 and Maven
 # make tck       the official test suite of the Dataspace Protocol; needs Java 17 and Maven
 # Another interpreter: make install PYTHON=python3.13
 
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: install demo test check bench tck lock clean
+.PHONY: install demo test check bench tck interop lock clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -51,6 +52,10 @@ check: $(VENV)/.installed-dev
 
 tck: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.tck.run
+
+# One version alone: make interop EDC=0.14.0
+interop: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.interop.run $(if $(EDC),--edc $(EDC))
 
 bench: install
 	@$(BIN)/python -m bench.run $(PARTS)

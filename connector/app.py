@@ -22,7 +22,9 @@ from connector.adapters.did_identity import DidIdentity
 from connector.adapters.duckdb_queries import DuckdbQueries
 from connector.adapters.egress import NO_TRANSPORTS, EgressClient, Transports
 from connector.adapters.http_peers import HttpPeers
+from connector.adapters.local_files import LocalFiles
 from connector.adapters.management_token import read_management_token
+from connector.adapters.mock_tokens import MockToken, MockTokens
 from connector.adapters.no_sandbox import NoCompute, NoQueries
 from connector.adapters.own_credentials import OwnCredentials, load_credentials
 from connector.adapters.sandbox_compute import SandboxCompute
@@ -46,6 +48,8 @@ from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
 from connector.services.delivering import Delivering
+from connector.services.fetching import Fetching
+from connector.services.handing_over import HandingOver
 from connector.services.importing import Importing
 from connector.services.negotiating import Negotiating, NegotiationSettings
 from connector.services.opening import Opening
@@ -193,6 +197,7 @@ class _UseCases:
     querying: AnsweringQueries
     computing: Computing
     commissioning: Commissioning
+    handing_over: HandingOver
 
 
 @asynccontextmanager
@@ -255,7 +260,8 @@ async def _open_world(settings: Settings, in_process: Transports) -> _World:
         loopback_http=settings.unsafe_loopback_http,
     )
     tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
-    identity = StaticTokens(tokens, dids)
+    mocks = [MockToken(entry.participant, entry.address, entry.region) for entry in settings.mock_tokens]
+    identity = StaticTokens(tokens, MockTokens(mocks, credentials.did, dids))
     engine, backend, notices = _engines(await probing, settings.data_dir)
     return _World(
         settings=settings,
@@ -325,7 +331,16 @@ def _use_cases(world: _World) -> _UseCases:
         opening=opening,
         changes=world.computations,
     )
-    return _UseCases(negotiating, transferring, opening, querying, computing, commissioning)
+    handing_over = HandingOver(
+        store=world.store,
+        clock=world.clock,
+        identifiers=world.identifiers,
+        credentials=world.credentials,
+        files=LocalFiles(),
+        peers=world.peers,
+        transferring=transferring,
+    )
+    return _UseCases(negotiating, transferring, opening, querying, computing, commissioning, handing_over)
 
 
 def _worker(world: _World, cases: _UseCases) -> Worker:
@@ -340,6 +355,7 @@ def _worker(world: _World, cases: _UseCases) -> Worker:
         delivering=delivering,
         computing=cases.computing,
         commissioning=cases.commissioning,
+        handing_over=cases.handing_over,
         messages=world.messages,
         computations=world.computations,
     )
@@ -352,7 +368,11 @@ def _public_app(world: _World, cases: _UseCases) -> FastAPI:
         dsp_router(DspServices(world.identity, world.catalog, cases.negotiating, cases.transferring))
     )
     app.include_router(
-        data_plane_router(DataPlaneServices(world.store, cases.querying, cases.computing, world.computations))
+        data_plane_router(
+            DataPlaneServices(
+                world.store, cases.querying, cases.computing, cases.handing_over, world.computations
+            )
+        )
     )
     app.include_router(catalog_router(world.catalog, PublicPages(PageRenderer())))
     app.include_router(static_router())
@@ -400,6 +420,7 @@ def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
             require_signatures=world.settings.require_signatures,
         ),
         transferring=cases.transferring,
+        fetching=Fetching(store=world.store, peers=world.peers, opening=cases.opening),
         asking=AskingQueries(
             store=world.store,
             clock=world.clock,

@@ -1,6 +1,6 @@
 """What the use cases need from the world: one small protocol per need."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -142,7 +142,7 @@ class LedgerEntry:
 
     Attributes:
         index: Position, from 0.
-        kind: `agreement`, `query` or `computation`.
+        kind: `agreement`, `query`, `computation` or `download`.
         identifier: IRI of the agreement or receipt.
         agreement_id: IRI of the agreement that it belongs to.
         dataset: IRI of the dataset.
@@ -446,7 +446,9 @@ class Peers(Protocol):
         *,
         audience: str | None = None,
         token: str | None = None,
+        authorization: str | None = None,
         body: bytes | None = None,
+        media_type: str = ...,
         timeout: timedelta = ...,  # noqa: ASYNC109 - a limit on the whole answer, kept by the adapter
         max_bytes: int = ...,
     ) -> PeerAnswer:
@@ -457,7 +459,9 @@ class Peers(Protocol):
             url: Absolute address.
             audience: DID of the counterparty for whom we identify ourselves.
             token: Access token that the counterparty gave us, instead.
-            body: JSON text.
+            authorization: The whole Authorization header, where the counterparty wants another form.
+            body: What to send.
+            media_type: What that is; JSON unless stated.
             timeout: Longest wait for the whole answer.
             max_bytes: Longest body that is accepted.
 
@@ -508,6 +512,43 @@ class Projections(Protocol):
 
         Raises:
             DataUnreadableError: The file is missing or malformed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A data file as it was when somebody looked.
+
+    Attributes:
+        path: Where it lies.
+        size: Bytes.
+        digest: SHA-256, 64 lower-case hexadecimal digits.
+        version: What tells it from a file that takes its place later.
+    """
+
+    path: Path
+    size: int
+    digest: str
+    version: tuple[int, ...]
+
+
+class DataFiles(Protocol):
+    """Reads data files as they are."""
+
+    async def examine(self, source: Path) -> DataFile:
+        """Look at a data file.
+
+        Raises:
+            DataUnreadableError: It is missing or cannot be read.
+        """
+        ...
+
+    def chunks(self, file: DataFile) -> AsyncIterator[bytes]:
+        """The file's bytes, piece by piece.
+
+        Raises:
+            DataUnreadableError: It is not the file any more that was looked at.
         """
         ...
 

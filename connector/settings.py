@@ -68,6 +68,16 @@ class StaticTokenSetting(BaseModel):
     token: Annotated[str, Field(min_length=16)]
 
 
+class MockTokenSetting(BaseModel):
+    """A participant that says who it is in plain JSON, as EDC's mock identity does; for tests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    participant: Annotated[str, Field(min_length=1)]
+    address: Annotated[str, Field(min_length=1)]
+    region: Annotated[str, Field(min_length=1)] = "eu"
+
+
 class WorkflowSetting(BaseModel):
     """A rule for what the connector does by itself; see docs/configuration.md."""
 
@@ -109,6 +119,9 @@ class Settings(BaseSettings):
         static_tokens: Participants without a DID; on this machine only, unless
             `unsafe_static_tokens` is set.
         unsafe_static_tokens: Allow them on a listener that other machines reach.
+        mock_tokens: Participants that are believed without proof, for tests with EDC; on
+            this machine only, unless `unsafe_mock_tokens` is set.
+        unsafe_mock_tokens: Believe them on a listener that other machines reach.
         workflow: Rules that override what policies decide; the first one that matches counts.
     """
 
@@ -127,15 +140,23 @@ class Settings(BaseSettings):
     management: ManagementListener = ManagementListener()
     static_tokens: tuple[StaticTokenSetting, ...] = ()
     unsafe_static_tokens: bool = False
+    mock_tokens: tuple[MockTokenSetting, ...] = ()
+    unsafe_mock_tokens: bool = False
     workflow: tuple[WorkflowSetting, ...] = ()
 
     @model_validator(mode="after")
     def _tokens_stay_on_this_machine(self) -> Self:
-        if self.static_tokens and self.public.host not in _LOOPBACK and not self.unsafe_static_tokens:
-            raise ValueError(
-                "static_tokens are refused on a listener that other machines reach; "
-                "remove them, or set unsafe_static_tokens"
-            )
+        if self.public.host in _LOOPBACK:
+            return self
+        for name, used, allowed in (
+            ("static_tokens", self.static_tokens, self.unsafe_static_tokens),
+            ("mock_tokens", self.mock_tokens, self.unsafe_mock_tokens),
+        ):
+            if used and not allowed:
+                raise ValueError(
+                    f"{name} are refused on a listener that other machines reach; "
+                    f"remove them, or set unsafe_{name}"
+                )
         return self
 
     @field_validator("workflow")

@@ -7,11 +7,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from connector.ports import Changes
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.delivering import Delivering
+from connector.services.handing_over import HandingOver
 
 _SAFETY_NET = timedelta(seconds=30)
 """Longest sleep: an event can be lost only through a fault, and then this finds what is left."""
@@ -27,6 +29,7 @@ class Worker:
         delivering: Empties the outbox.
         computing: Runs other participants' computations.
         commissioning: Follows our own.
+        handing_over: Sends data files to where consumers want them.
         messages: Wakes the delivery.
         computations: Wakes what looks after computations; messages that move do not.
     """
@@ -37,12 +40,14 @@ class Worker:
         delivering: Delivering,
         computing: Computing,
         commissioning: Commissioning,
+        handing_over: HandingOver,
         messages: Changes,
         computations: Changes,
     ) -> None:
         self._delivering = delivering
         self._computing = computing
         self._commissioning = commissioning
+        self._handing_over = handing_over
         self._messages = messages
         self._computations = computations
 
@@ -51,6 +56,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._loop(self._delivering.deliver_due))
+                group.create_task(self._pushes(group))
                 group.create_task(self._rounds(self._computing.run_waiting, group))
                 group.create_task(self._rounds(self._commissioning.follow_open, group))
         finally:
@@ -67,6 +73,20 @@ class Worker:
                 log.exception("delivering failed")
                 await asyncio.sleep(_AFTER_FAILURE)
             await self._messages.wait_past(seen, pause)
+
+    async def _pushes(self, group: asyncio.TaskGroup) -> None:
+        """Start every push that has become due; what an earlier process left behind comes first."""
+        try:
+            waiting = await self._handing_over.take_up()
+        except Exception:
+            log.exception("earlier pushes could not be taken up")
+            waiting = ()
+        while not self._messages.closed:
+            seen = self._messages.version
+            for pid in (*waiting, *self._handing_over.due()):
+                group.create_task(_guarded(partial(self._handing_over.push, pid)))
+            waiting = ()
+            await self._messages.wait_past(seen, _SAFETY_NET)
 
     async def _rounds(self, step: Callable[[], Awaitable[None]], group: asyncio.TaskGroup) -> None:
         """Start a round at every change: a round that waits must not keep the next one from starting."""

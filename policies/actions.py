@@ -19,8 +19,13 @@ TRANSFER: Final = ODRL + "transfer"
 QUERY: Final = POLICY + "query"
 COMPUTE: Final = POLICY + "compute"
 
-SERVED: Final = (QUERY, COMPUTE)
+REPRODUCE: Final = ODRL + "reproduce"
+
+SERVED: Final = (QUERY, COMPUTE, REPRODUCE)
 """What a participant can do here: everything that a permission can open."""
+
+RAW: Final = (REPRODUCE, ODRL + "extract", ODRL + "copy")
+"""What handing out a data file as it is amounts to: each of these has to be permitted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
         {"de": "Erlaubte Spalten", "en": "permitted columns"},
         ValueType.NAME,
         _at((Where.ACCESS,), *_MEMBER),
+        actions=(QUERY, COMPUTE),
         restricts=True,
     ),
     OUTPUT_KIND: LeftOperand(

@@ -31,6 +31,7 @@ from policies.restrictions import (
     ComputationRestrictions,
     QueryRestrictions,
     computation_restrictions,
+    opens_raw_data,
     query_restrictions,
 )
 from policies.values import Value, read_value
@@ -175,7 +176,8 @@ def _limits_within(want: Permission, right: Permission) -> bool:
     computations = not includes(want.action, COMPUTE) or _computation_within(
         computation_restrictions(want), computation_restrictions(right)
     )
-    return queries and computations
+    raw_data = not opens_raw_data(want) or opens_raw_data(right)
+    return queries and computations and raw_data
 
 
 def _query_within(want: QueryRestrictions, right: QueryRestrictions) -> bool:

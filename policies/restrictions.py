@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from policies.actions import RAW, REPRODUCE, includes
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
     COUNT,
     GROUP_UNIT,
+    LEFT_OPERANDS,
     MAX_RESULT_ROWS,
     MIN_GROUP_ROWS,
     MIN_GROUP_SIZE,
     OUTPUT_KIND,
     OUTPUT_REVIEW,
 )
-from policies.model import AnyConstraint, Connective, Constraint, Operator, Permission
+from policies.model import AnyConstraint, Connective, Constraint, Operator, Permission, Policy
 from schemas.strict_json import JsonValue
 
 DEFAULT_MINIMUM_ROWS: Final = 10
@@ -112,6 +114,33 @@ def computation_restrictions(permission: Permission) -> ComputationRestrictions:
     )
 
 
+def opens_raw_data(permission: Permission) -> bool:
+    """Say whether a permission is wide enough for the data file as it is to be handed out.
+
+    A limit on queries or computations would mean nothing to a raw copy, so a
+    permission that states one never opens it.
+    """
+    return includes(permission.action, REPRODUCE) and all(
+        part.left_operand in LEFT_OPERANDS and REPRODUCE in LEFT_OPERANDS[part.left_operand].actions
+        for constraint in (*permission.constraints, *permission.refinements)
+        for part in _comparisons(constraint)
+    )
+
+
+def offers_raw_data(policy: Policy) -> bool:
+    """Say whether a policy lets the data file as it is leave: permitted, and not simply prohibited.
+
+    A prohibition with conditions does not decide here but with each access.
+    """
+    prohibited = any(
+        includes(prohibition.action, action)
+        for prohibition in policy.prohibitions
+        if not prohibition.constraints and not prohibition.refinements
+        for action in RAW
+    )
+    return not prohibited and any(opens_raw_data(permission) for permission in policy.permissions)
+
+
 def use_limit(permission: Permission) -> int | None:
     """Say how many uses a permission allows at most; None where it sets no limit.
 
@@ -141,6 +170,14 @@ def values_in(permission: Permission, left_operand: str) -> set[str]:
         if part.left_operand == left_operand
         for value in part.right_operand
     }
+
+
+def _comparisons(constraint: AnyConstraint) -> Iterator[Constraint]:
+    if isinstance(constraint, Constraint):
+        yield constraint
+        return
+    for operand in constraint.operands:
+        yield from _comparisons(operand)
 
 
 def _always(constraint: AnyConstraint) -> Iterator[Constraint]:

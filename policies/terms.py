@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from policies.actions import ACTIONS, SERVED, USE, includes
+from policies.actions import ACTIONS, RAW, SERVED, USE, includes
 from policies.errors import PolicyRefusedError
 from policies.left_operands import (
     ASSIGNEE,
@@ -108,10 +108,9 @@ class _Worth:
 _DECLARED: Final = _Worth(Enforcement.DECLARED)
 
 STRUCTURAL_PROHIBITIONS: Final = frozenset(
-    ODRL + name
-    for name in ("reproduce", "extract", "copy", "move", "modify", "append", "appendTo", "write", "writeTo")
+    ODRL + name for name in ("move", "modify", "append", "appendTo", "write", "writeTo")
 )
-"""Prohibited by construction: no path leads raw data out of, or changes into, a dataset."""
+"""Prohibited by construction: no path leads changes into a dataset, or takes it away from its provider."""
 
 _STATIONS: Final[dict[Where, LanguageMap]] = {
     Where.CATALOG: {"de": "im Katalog", "en": "in the catalog"},
@@ -236,13 +235,13 @@ def _worth_of_permitting(action: str) -> _Worth:
     if action in SERVED or action == USE:
         return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
     return _refused(
-        "Erlauben lassen sich nur Abfragen und Berechnungen; Rohdaten verlassen den Anbieter nie.",
-        "Only queries and computations can be permitted; raw data never leave their provider.",
+        "Erlauben lassen sich nur Abfragen, Berechnungen und die Herausgabe der Rohdaten (reproduce).",
+        "Only queries, computations and the delivery of raw data (reproduce) can be permitted.",
     )
 
 
 def _worth_of_prohibiting(action: str) -> _Worth:
-    if action in STRUCTURAL_PROHIBITIONS or any(includes(action, served) for served in SERVED):
+    if action in STRUCTURAL_PROHIBITIONS or any(includes(action, served) for served in (*SERVED, *RAW)):
         return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
     return _DECLARED if action in ACTIONS else _refused_term(action)
 

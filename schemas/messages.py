@@ -171,6 +171,19 @@ class DataAddress(TypedObject):
         stated = {item.name: item.value for item in self.endpoint_properties or ()}
         return stated.get(name, stated.get(EDC + name))
 
+    @property
+    def destination(self) -> str | None:
+        """Where a push goes; EDC names it `baseUrl`."""
+        stated = {item.name: item.value for item in self.endpoint_properties or ()}
+        return self.value_of("endpoint") or stated.get(EDC + "baseUrl")
+
+    @property
+    def authorization(self) -> str | None:
+        """What to send as `Authorization`: the token alone where it has EDC's name, else after `Bearer`."""
+        token = self.value_of("authorization")
+        names = {item.name for item in self.endpoint_properties or ()}
+        return token if token is None or EDC + "authorization" in names else f"Bearer {token}"
+
 
 def bearer_data_address(endpoint: str, token: str) -> DataAddress:
     """Describe an HTTP endpoint that a token opens, so that EDC understands it, too.

@@ -28,7 +28,9 @@ class HttpPeers:
         *,
         audience: str | None = None,
         token: str | None = None,
+        authorization: str | None = None,
         body: bytes | None = None,
+        media_type: str = "application/json",
         timeout: timedelta = timedelta(seconds=10),  # noqa: ASYNC109 - the port's promise
         max_bytes: int = 1_000_000,
     ) -> PeerAnswer:
@@ -38,11 +40,13 @@ class HttpPeers:
             PeerUnreachableError: No answer, or a 5xx status.
             PeerRefusedError: The address is one that we never call.
         """
-        headers = {"accept": "*/*", **({"content-type": "application/json"} if body is not None else {})}
+        headers = {"accept": "*/*", **({"content-type": media_type} if body is not None else {})}
         if audience is not None:
             headers["authorization"] = await self._identity.authorization(audience)
         elif token is not None:
             headers["authorization"] = f"Bearer {token}"
+        elif authorization is not None:
+            headers["authorization"] = authorization
         try:
             answer = await self._egress.request(
                 method, url, headers=headers, content=body, timeout=timeout, max_bytes=max_bytes

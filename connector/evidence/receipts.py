@@ -77,9 +77,9 @@ class Release:
         agreement_digest: SHA-256 (JCS) of the agreement.
         dataset_id: IRI of the dataset.
         dataset_digest: SHA-256 of the data that were read.
-        kind: `query` or `computation`.
+        kind: `query`, `computation` or `download`: the data file as it is.
         purpose: IRI of the declared purpose.
-        request_digest: SHA-256 of the statement or of the algorithm.
+        request_digest: SHA-256 of the statement, of the algorithm, or of the transfer's pid.
         rules_applied: The restrictions that were enforced, as data.
         started: When it began.
         ended: When the result was released.
@@ -101,7 +101,7 @@ class Release:
     agreement_digest: str
     dataset_id: str
     dataset_digest: str
-    kind: Literal["query", "computation"]
+    kind: Literal["query", "computation", "download"]
     purpose: str
     request_digest: str
     rules_applied: Mapping[str, JsonValue]

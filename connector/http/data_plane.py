@@ -1,6 +1,6 @@
 """The data plane: governed queries, computations, their checked outputs and receipts.
 
-There is no route that sends rows of a dataset.
+One route sends rows: `/file`, for datasets whose agreement permits to reproduce them.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from connector.http.authentication import bearer_token
@@ -18,8 +18,10 @@ from connector.protocol.computation import Computation, ComputationState
 from connector.services.accessing import AccessDeniedError
 from connector.services.asking import RECEIPT_HEADER
 from connector.services.computing import Computing, JobRequest
+from connector.services.handing_over import KIND as DOWNLOAD
+from connector.services.handing_over import HandingOver
 from connector.services.querying import ARROW_STREAM, AnsweringQueries
-from connector.services.transferring import token_digest
+from connector.services.transferring import FILE_PATH, token_digest
 from connector.services.waiting import settled
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
@@ -27,7 +29,7 @@ PREFIX: Final = "/data"
 _MOST_STATEMENT_BYTES: Final = 20_000
 _MOST_JOB_BYTES: Final = 2_000_000
 _LONGEST_WAIT: Final = 30
-_RECEIPT_KINDS: Final = frozenset({"query", "computation"})
+_RECEIPT_KINDS: Final = frozenset({"query", "computation", DOWNLOAD})
 
 
 class _Body(BaseModel):
@@ -58,6 +60,7 @@ class DataPlaneServices:
     store: Store
     querying: AnsweringQueries
     computing: Computing
+    handing_over: HandingOver
     changes: Changes
 
 
@@ -94,6 +97,16 @@ def data_plane_router(services: DataPlaneServices) -> APIRouter:
     async def output(request: Request, identifier: str, name: str) -> Response:
         found, content = await services.computing.output(_token(request), identifier, name)
         return Response(content, media_type=found.media_type)
+
+    @router.get(FILE_PATH)
+    async def file(request: Request) -> Response:
+        handed = await services.handing_over.open(_bare_token(request))
+        headers = {
+            "content-length": str(handed.size),
+            "content-disposition": f'attachment; filename="{handed.name}"',
+            RECEIPT_HEADER: handed.receipt,
+        }
+        return StreamingResponse(handed.chunks, media_type=handed.media_type, headers=headers)
 
     @router.get("/receipts/{identifier}")
     async def receipt(request: Request, identifier: str) -> Response:
@@ -159,6 +172,14 @@ def computation_body(record: Computation) -> JsonObject:
 
 def _token(request: Request) -> str:
     return bearer_token(request.headers.get("authorization"))
+
+
+def _bare_token(request: Request) -> str:
+    """The access token, with or without a scheme before it: EDC sends it alone."""
+    header = request.headers.get("authorization", "")
+    if header and " " not in header.strip():
+        return header.strip()
+    return bearer_token(header)
 
 
 async def _document(request: Request, most_bytes: int) -> JsonObject:

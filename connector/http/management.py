@@ -20,11 +20,12 @@ from connector.protocol.computation import Computation, ComputationState
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
 from connector.protocol.transfer import TransferMessage, TransferProcess
-from connector.services.asking import AskingQueries, FederatedResult
+from connector.services.asking import RECEIPT_HEADER, AskingQueries, FederatedResult
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.fetching import Fetching
 from connector.services.importing import ForeignAgreement, Importing
 from connector.services.negotiating import Negotiating, WantedContract
 from connector.services.publishing import Publication, Publishing
@@ -158,6 +159,7 @@ class ManagementServices:
     negotiating: Negotiating
     importing: Importing
     transferring: Transferring
+    fetching: Fetching
     asking: AskingQueries
     commissioning: Commissioning
     computing: Computing
@@ -341,6 +343,15 @@ def _add_transfers(router: APIRouter, services: ManagementServices) -> None:
         await services.transferring.move(pid, TransferMessage(body.action), body.reason)
         return Response(status_code=202)
 
+    @router.post("/transfers/{pid}/data")
+    async def fetch(pid: str) -> Response:
+        fetched = await services.fetching.fetch(pid)
+        # Somebody else's bytes: a browser must neither guess what they are nor show them here.
+        headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+        if fetched.receipt is not None:
+            headers[RECEIPT_HEADER] = fetched.receipt
+        return Response(fetched.content, media_type="application/octet-stream", headers=headers)
+
 
 def _add_queries(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/queries")
@@ -473,6 +484,7 @@ def _transfer(record: TransferProcess) -> JsonObject:
         "pid": record.pid,
         "role": record.role.value,
         "peer": record.peer,
+        "peer_pid": record.peer_pid,
         "agreement_id": record.agreement_id,
         "format": record.transfer_format,
         "state": record.state.value if record.state else None,

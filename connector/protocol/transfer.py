@@ -41,6 +41,7 @@ TRANSFER = Machine(
         Transition(None, _M.REQUEST, CONSUMER, _S.REQUESTED),
         Transition(_S.REQUESTED, _M.START, PROVIDER, _S.STARTED),
         Transition(_S.REQUESTED, _M.TERMINATION, EITHER, _S.TERMINATED),
+        Transition(_S.STARTED, _M.START, PROVIDER, _S.STARTED),
         Transition(_S.STARTED, _M.COMPLETION, EITHER, _S.COMPLETED),
         Transition(_S.STARTED, _M.SUSPENSION, EITHER, _S.SUSPENDED),
         Transition(_S.STARTED, _M.TERMINATION, EITHER, _S.TERMINATED),
@@ -49,6 +50,7 @@ TRANSFER = Machine(
     ),
     precedence={_M.TERMINATION: 3, _M.COMPLETION: 2, _M.SUSPENSION: 1},
 )
+"""STARTED to STARTED is a new data address: a consumer's own start after a suspension carries none."""
 
 CLOSING = frozenset({_M.SUSPENSION, _M.COMPLETION, _M.TERMINATION})
 """What ends access, for a while or for good."""
@@ -61,6 +63,14 @@ class TransferFormat(StrEnum):
     """Governed queries: SQL in, checked aggregates out."""
     COMPUTE = "AllmendeCompute-PULL"
     """Computations: an algorithm in, checked outputs out."""
+    DOWNLOAD = "HttpData-PULL"
+    """The data file as it is, fetched by the consumer; EDC's name for it."""
+    PUSH = "HttpData-PUSH"
+    """The data file as it is, sent to an address of the consumer's; EDC's name for it."""
+
+
+RAW_FORMATS = frozenset({TransferFormat.DOWNLOAD, TransferFormat.PUSH})
+"""Formats in which rows leave: only where the agreement permits to reproduce the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +87,13 @@ class TransferProcess:
         transfer_format: What it gives access to.
         state: Last state that both parties know of.
         pending: Message that we have sent and that is not acknowledged yet.
-        data_address: Where and how to access the data, compact DSP JSON.
+        data_address: Where and how to access the data, compact DSP JSON; of a push, where they go.
         token_digest: SHA-256 of the access token; None on the consumer's side.
         reason: Why it was suspended or terminated.
         occurrences: How often each state has been reached.
         created: When it began.
         updated: When it last changed.
+        pushed: Receipt of the data that a push has sent or begun to send; None before.
     """
 
     pid: str
@@ -100,6 +111,7 @@ class TransferProcess:
     occurrences: dict[str, int]
     created: datetime
     updated: datetime
+    pushed: str | None = None
 
     @property
     def pids(self) -> tuple[str, str]:
@@ -108,15 +120,24 @@ class TransferProcess:
         return (ours, theirs) if self.role is Party.PROVIDER else (theirs, ours)
 
     @property
+    def is_started_push(self) -> bool:
+        """Whether we have to send the data file to where the consumer wants it."""
+        return (
+            self.role is Party.PROVIDER
+            and self.transfer_format == TransferFormat.PUSH
+            and self.state is TransferState.STARTED
+        )
+
+    @property
     def is_open(self) -> bool:
         """Whether the data plane may be used.
 
-        For the provider that is so once it has sent the first start: a consumer
-        that shows the token has received it, even if its acknowledgement is
-        still on the way. It is over as soon as it has said so: nobody keeps
+        For the provider that is so once it has sent a start: a consumer that
+        shows the token has received it, even if its acknowledgement is still on
+        the way. It is over as soon as it has said so: nobody keeps
         access by not answering.
         """
         if self.pending in CLOSING:
             return False
-        sent = self.state is TransferState.REQUESTED and self.pending is TransferMessage.START
+        sent = self.role is Party.PROVIDER and self.pending is TransferMessage.START
         return self.state is TransferState.STARTED or sent

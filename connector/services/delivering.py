@@ -31,7 +31,8 @@ MOST_ATTEMPTS = 500
 """After about eight hours of silence a message counts as refused."""
 _ANSWER_SECONDS = 5
 _OK = range(200, 300)
-_TRY_AGAIN = frozenset({404, 408, 425, 429})
+_TRY_AGAIN = frozenset({404, 408, 409, 425, 429})
+"""Statuses that pass. EDC says 409 to a message that comes before it has saved its own state."""
 _TRY_AGAIN_LIMIT = 8
 _MOST_ANSWER_BYTES = 1_000_000
 

@@ -273,6 +273,8 @@ class Negotiating:
 
         def take(tx: Transaction) -> StoredAnswer:
             before = addressed(_own(tx, participant, pid), message.provider_pid, message.consumer_pid)
+            if _is_said_again(tx, before, message):
+                return StoredAnswer(200, None)
             kind = _kind(message)
             after = moved(before, receive(exchange_of(before), kind), now)
             after = replace(after, peer_document=_content(participant), held=None)
@@ -606,6 +608,25 @@ def _own(tx: Transaction, participant: Participant, pid: str) -> ContractNegotia
     if record is None or record.peer != participant.did:
         raise UnknownExchangeError(pid)
     return record
+
+
+def _is_said_again(tx: Transaction, record: ContractNegotiation, message: Inbound) -> bool:
+    """Whether a provider repeats itself in a new message: EDC does, and gives up if that is refused."""
+    if record.role is not Party.CONSUMER:
+        return False
+    if isinstance(message, dsp.ContractAgreementMessage):
+        known = tx.agreement(record.agreement_id or "")
+        return record.state in _AGREED_AND_LATER and known is not None and known.document == message.agreement
+    return (
+        isinstance(message, dsp.ContractNegotiationEventMessage)
+        and _kind(message) is NegotiationMessage.FINALIZATION
+        and record.state is NegotiationState.FINALIZED
+    )
+
+
+_AGREED_AND_LATER = frozenset(
+    {NegotiationState.AGREED, NegotiationState.VERIFIED, NegotiationState.FINALIZED}
+)
 
 
 def _held(tx: Transaction, pid: str) -> ContractNegotiation:

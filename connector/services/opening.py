@@ -11,7 +11,7 @@ from connector.services.waiting import settled
 from schemas.messages import DataAddress, parse_message
 
 _PATIENCE = timedelta(seconds=30)
-_DECIDED = frozenset({TransferState.STARTED, TransferState.TERMINATED, TransferState.COMPLETED})
+_OVER = frozenset({TransferState.TERMINATED, TransferState.COMPLETED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,31 @@ class Opening:
             RequestRefusedError: The provider refused, or did not start in time.
         """
         pid = await self._transferring.request(agreement_id, transfer_format)
-        return _endpoint(await self._started(pid))
+        return _endpoint(await self.started(pid))
 
-    async def _started(self, pid: str) -> TransferProcess:
+    async def started(self, pid: str) -> TransferProcess:
+        """A transfer process once we have access, which can take a moment after a start without an address.
+
+        Raises:
+            RequestRefusedError: The provider refused, or did not start in time.
+        """
         record = await settled(
             self._changes,
             lambda: self._store.transact(lambda tx: tx.transfer(pid)),
-            lambda seen: seen is None or seen.state in _DECIDED,
+            _is_decided,
             _PATIENCE,
         )
         if record is not None and record.state is TransferState.STARTED:
             return record
-        if record is None or record.state in _DECIDED:
+        if record is None or record.state in _OVER:
             reason = record.reason if record else None
             raise RequestRefusedError(f"The provider gave no access: {reason or 'no reason given'}.")
         raise RequestRefusedError("The provider did not start the transfer in time; try again.")
+
+
+def _is_decided(record: TransferProcess | None) -> bool:
+    opened = record is not None and record.state is TransferState.STARTED and record.data_address is not None
+    return opened or record is None or record.state in _OVER
 
 
 def _endpoint(record: TransferProcess) -> OpenedEndpoint:

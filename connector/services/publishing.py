@@ -22,7 +22,7 @@ from connector.services.querying import QUERY_ACTION
 from policies.actions import includes
 from policies.model import LanguageMap, Policy
 from policies.odrl import parse_policy
-from policies.restrictions import computation_restrictions, query_restrictions
+from policies.restrictions import computation_restrictions, offers_raw_data, query_restrictions
 from policies.terms import require_enforceable
 from schemas.strict_json import JsonObject
 
@@ -170,16 +170,17 @@ def _dataset(
 
 
 def _formats(policy: Policy) -> tuple[str, ...]:
-    found = tuple(
+    governed = tuple(
         transfer_format.value
         for action, transfer_format in _FORMATS.items()
         if any(includes(permission.action, action) for permission in policy.permissions)
     )
-    if not found:
+    raw = (TransferFormat.DOWNLOAD.value, TransferFormat.PUSH.value) if offers_raw_data(policy) else ()
+    if not governed and not raw:
         raise RequestRefusedError(
-            "The offer permits neither queries nor computations, so there is nothing to serve."
+            "The offer permits no queries, no computations and no raw data, so there is nothing to serve."
         )
-    return found
+    return (*governed, *raw)
 
 
 def _require_columns(columns: Sequence[Column], description: TableDescription) -> None:

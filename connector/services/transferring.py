@@ -7,7 +7,8 @@ Source:
 import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from queue import Empty, SimpleQueue
+from typing import Final, assert_never
 
 from connector.ports import Clock, Identifiers, Participant, Store, StoredAnswer, Transaction, Wake
 from connector.protocol.exchange import LocalProtocolError, receive
@@ -15,6 +16,7 @@ from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement
 from connector.protocol.transfer import (
     CLOSING,
+    RAW_FORMATS,
     TransferFormat,
     TransferMessage,
     TransferProcess,
@@ -36,12 +38,15 @@ from connector.services.exchanging import (
 )
 from policies.evaluation import Facts, Request, Where, evaluate
 from policies.odrl import parse_policy
+from policies.restrictions import offers_raw_data
 from schemas import messages as dsp
 from schemas.strict_json import JsonObject
 from schemas.vocabulary import ALLMENDE
 
 HTTP_ARROW = ALLMENDE + "HttpArrow"
 """Endpoint type of our data plane: HTTP with Arrow IPC bodies."""
+FILE_PATH: Final = "/file"
+"""Where the data file as it is lies, below the data plane's address."""
 
 Inbound = (
     dsp.TransferStartMessage
@@ -87,6 +92,17 @@ class Transferring:
         self._data_plane = data_plane
         self._workflow = workflow
         self._wake = wake
+        # Filled inside transactions, which run in a thread of their own.
+        self._pushes: SimpleQueue[str] = SimpleQueue()
+
+    def due_pushes(self) -> tuple[str, ...]:
+        """Our pids of the pushes that have been started since the last call."""
+        found = []
+        try:
+            while True:
+                found.append(self._pushes.get_nowait())
+        except Empty:
+            return tuple(found)
 
     async def request(self, agreement_id: str, transfer_format: str) -> str:
         """Ask the provider for access under an agreement, or find the access that we have.
@@ -100,9 +116,14 @@ class Transferring:
 
         Raises:
             UnknownExchangeError: We hold no such agreement as a consumer.
-            RequestRefusedError: The negotiation has not been finalised.
+            RequestRefusedError: The negotiation has not been finalised, or the
+                format is one that needs a destination, which we do not have.
         """
         now = self._clock.now()
+        if transfer_format == TransferFormat.PUSH:
+            raise RequestRefusedError(
+                f"This connector takes no pushes; ask for the format {TransferFormat.DOWNLOAD} instead."
+            )
 
         def work(tx: Transaction) -> str:
             agreement = _consumed(tx, agreement_id)
@@ -190,7 +211,8 @@ class Transferring:
             after = moved(before, receive(exchange_of(before), _kind(message)), now)
             forget_pending(tx, before, after)
             after = _absorb(after, message)
-            tx.save_transfer(self._react(tx, after, now))
+            resumed = after.role is Party.PROVIDER and isinstance(message, dsp.TransferStartMessage)
+            tx.save_transfer(self._react(tx, after, now, resumed=resumed))
             return StoredAnswer(200, transfer_body(after))
 
         answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
@@ -236,7 +258,7 @@ class Transferring:
         record = tx.transfer(pid)
         if record is None or record.pending is None:
             return
-        record = accepted(record, answer, now)
+        record = _without_access(accepted(record, answer, now))
         tx.save_transfer(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
@@ -259,6 +281,8 @@ class Transferring:
             raise RequestRefusedError(
                 f"The format {message.format!r} is not on offer; offered are: {', '.join(TransferFormat)}."
             )
+        if message.format in RAW_FORMATS:
+            _require_raw_data(tx, agreement, message.format)
         return TransferProcess(
             pid=self._identifiers.new(),
             role=Party.PROVIDER,
@@ -269,7 +293,7 @@ class Transferring:
             transfer_format=message.format,
             state=None,
             pending=None,
-            data_address=None,
+            data_address=_destination(message) if message.format == TransferFormat.PUSH else None,
             token_digest=None,
             reason=None,
             occurrences={},
@@ -277,8 +301,16 @@ class Transferring:
             updated=now,
         )
 
-    def _react(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
-        """Do what a workflow rule says; without one, a provider starts a requested transfer at once."""
+    def _react(
+        self, tx: Transaction, record: TransferProcess, now: datetime, *, resumed: bool = False
+    ) -> TransferProcess:
+        """Do what a workflow rule says; without one, a provider starts a requested transfer at once.
+
+        A consumer that resumes has no way in: its provider answers with a start
+        of its own, which carries a new address and token; EDC expects that, too.
+        Access that the provider has closed itself stays closed until its own
+        people start the transfer again.
+        """
         if record.pending is not None or record.state is None:
             return record
         rule = self._workflow.for_transfer(
@@ -286,7 +318,11 @@ class Transferring:
         )
         if rule is None:
             requested = record.role is Party.PROVIDER and record.state is TransferState.REQUESTED
-            return self._say(record, TransferMessage.START, tx, now) if requested else record
+            if requested or (resumed and record.token_digest is not None):
+                return self._say(record, TransferMessage.START, tx, now)
+            if record.is_started_push and not resumed:
+                self._pushes.put(record.pid)
+            return record
         kind = TRANSFER_ACTIONS.get(rule.action)
         return record if kind is None else self._say(record, kind, tx, now, delay=rule.delay)
 
@@ -300,12 +336,14 @@ class Transferring:
         delay: timedelta = timedelta(0),
     ) -> TransferProcess:
         address: dsp.DataAddress | None = None
-        if kind is TransferMessage.START and record.role is Party.PROVIDER:
+        provider = record.role is Party.PROVIDER
+        if kind is TransferMessage.START and provider and record.transfer_format != TransferFormat.PUSH:
             # A new token with every start: what was given before a suspension stays closed.
             token = self._identifiers.secret()
-            address = dsp.bearer_data_address(self._data_plane, token)
+            file = FILE_PATH if record.transfer_format in RAW_FORMATS else ""
+            address = dsp.bearer_data_address(self._data_plane + file, token)
             record = replace(record, token_digest=token_digest(token))
-        elif record.role is Party.PROVIDER and kind in CLOSING:
+        elif provider and kind in CLOSING:
             # Closed now and for this token for good, whatever the consumer answers: not even its own
             # start, which the protocol allows it after a suspension, opens it again.
             record = replace(record, token_digest=None)
@@ -354,15 +392,37 @@ def _absorb(record: TransferProcess, message: Inbound) -> TransferProcess:
     match message:
         case dsp.TransferStartMessage():
             address = message.data_address
-            if address is None:
+            if address is None or record.role is Party.PROVIDER:
                 return record
             return replace(record, data_address=dsp.to_wire(address))
         case dsp.TransferCompletionMessage():
             return record
         case dsp.TransferSuspensionMessage() | dsp.TransferTerminationMessage():
-            return replace(record, reason=message.words)
+            return _without_access(replace(record, reason=message.words))
         case _:
             assert_never(message)
+
+
+def _without_access(record: TransferProcess) -> TransferProcess:
+    """A consumer's record without the address that a suspension has made worthless."""
+    suspended = record.role is Party.CONSUMER and record.state is TransferState.SUSPENDED
+    return replace(record, data_address=None) if suspended else record
+
+
+def _destination(message: dsp.TransferRequestMessage) -> JsonObject:
+    """Where a push goes."""
+    address = message.data_address
+    if address is None or address.destination is None:
+        raise RequestRefusedError("A push needs a data address with an endpoint: where do the data go?")
+    return dsp.to_wire(address)
+
+
+def _require_raw_data(tx: Transaction, agreement: ContractAgreement, transfer_format: str) -> None:
+    """Refuse to hand out a data file as it is unless catalog and agreement both let it leave."""
+    published = tx.dataset(agreement.dataset)
+    offered = published is not None and transfer_format in published.dataset.formats
+    if not offered or not offers_raw_data(parse_policy(agreement.document)):
+        raise RequestRefusedError("The agreement does not let the data leave as they are.")
 
 
 def _kind(message: Inbound) -> TransferMessage:

@@ -337,7 +337,23 @@ async def test_what_is_finalised_cannot_be_undone_or_done_again(contracted: Regi
             f"/negotiations/{held.consumer_pid}/{path}",
         )
         await held.refused(await consumer.say(held.provider, ours, message), 400, before)
-        await held.refused(await provider.say(held.consumer, theirs, message), 400, before)
+        if path != "events":
+            await held.refused(await provider.say(held.consumer, theirs, message), 400, before)
+
+
+async def test_finalized_once_more_is_taken_and_changes_nothing(contracted: Region) -> None:
+    """EDC says it twice, and ends the negotiation on its side if the second one is refused."""
+    (record,) = contracted.rheinaue.rows("negotiations")
+    held = Held(contracted, record["pid"], record["peer_pid"])
+    before = [one.state("inbox") for one in (held.provider, held.consumer)]
+    message = negotiation_messages(held.pids)["events"]
+
+    answer = await voice_of(held.provider).say(
+        held.consumer, f"/negotiations/{held.consumer_pid}/events", {**message, "eventType": "FINALIZED"}
+    )
+
+    assert answer.status_code == 200
+    assert [one.state("inbox") for one in (held.provider, held.consumer)] == before
 
 
 async def test_a_negotiation_of_a_dataset_cannot_be_turned_to_another_one(held: Held) -> None:

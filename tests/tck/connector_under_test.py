@@ -2,10 +2,8 @@
 
 import json
 import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,20 +12,13 @@ from typing import Any
 
 import httpx
 
-from tests.interop.processes import free_ports, stop
+from tests.interop.allmende import NotStartedError, running_allmende
+from tests.interop.processes import free_ports
 from tests.tck.suite import Addresses
 
 HERE = Path(__file__).parent
 PEER = "TCK_PARTICIPANT"
 """How the TCK calls itself."""
-_START_SECONDS = 30
-_ALLMENDE = [sys.executable, "-c", "from connector.cli import main; main()"]
-_ENVIRONMENT = {"ALLMENDE_REQUIRE_SIGNATURES": "false", "NO_COLOR": "1"}
-"""The TCK signs nothing."""
-
-
-class NotStartedError(Exception):
-    """The connector under test cannot be tested; the sentence says why."""
 
 
 @contextmanager
@@ -43,93 +34,23 @@ def connector_under_test(directory: Path) -> Iterator[Addresses]:
     Raises:
         NotStartedError: It does not start, or refuses its seeds.
     """
-    public, management, callback = free_ports(3)
+    (callback,) = free_ports(1)
     tck = f"http://localhost:{callback}"
     token = "tck-" + os.urandom(12).hex()
-    configuration = _configuration(directory, public, management, token)
-    with _process(directory, configuration) as facts, _client(directory, facts) as client:
-        _seed(client, directory, facts["did"], tck)
-        with _triggers(client) as triggers:
+    identity = f'[[static_tokens]]\nparticipant = "{PEER}"\ntoken = "{token}"'
+    workflow = (HERE / "workflow.toml").read_text()
+    with running_allmende(directory, "Connector under test", [identity, workflow]) as ours:
+        _seed(ours.management, directory, ours.did, tck)
+        with _triggers(ours.management) as triggers:
             yield Addresses(
-                participant=facts["did"],
-                root=facts["public"],
-                base=f"{facts['public']}{_version_path(facts['public'])}",
+                participant=ours.did,
+                root=ours.public,
+                base=ours.base,
                 negotiate=f"{triggers}/negotiations",
                 transfer=f"{triggers}/transfers",
                 callback=tck,
                 authorization=f"Bearer {token}",
             )
-
-
-def _configuration(directory: Path, public: int, management: int, token: str) -> Path:
-    """A participant as `allmende init` makes it, with the rules of the TCK's tests and its token."""
-    participant = directory / "participant"
-    command = [
-        *(*_ALLMENDE, "init", str(participant), "--name", "Connector under test"),
-        *("--public-url", f"http://localhost:{public}", "--management-port", str(management)),
-        "--unsafe-loopback-http",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise NotStartedError(f"`allmende init` failed: {_last_line(done.stderr)}")
-    file = participant / "allmende.toml"
-    identity = [
-        "[[static_tokens]]",
-        f'participant = "{PEER}"',
-        f'token = "{token}"',
-    ]
-    parts = [file.read_text(), "\n".join(identity), (HERE / "workflow.toml").read_text()]
-    file.write_text("\n\n".join(parts))
-    return file
-
-
-@contextmanager
-def _process(directory: Path, configuration: Path) -> Iterator[dict[str, str]]:
-    with (directory / "connector.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*_ALLMENDE, "serve", "--config", str(configuration), "--until-stdin-closes"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, **_ENVIRONMENT},
-        )
-    try:
-        yield _first_line(process, directory / "connector.log")
-    finally:
-        stop(process)
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            pipe.close()
-
-
-def _first_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
-    """What the connector says once both listeners accept connections."""
-    assert process.stdout is not None
-    late = threading.Timer(_START_SECONDS, process.kill)
-    late.start()
-    line = process.stdout.readline()
-    late.cancel()
-    if not line:
-        raise NotStartedError(f"The connector did not start: {_last_line(log.read_text(errors='replace'))}")
-    facts: dict[str, str] = json.loads(line)
-    return facts
-
-
-@contextmanager
-def _client(directory: Path, facts: Mapping[str, str]) -> Iterator[httpx.Client]:
-    token = (directory / "participant" / "management.token").read_text().strip()
-    headers = {"authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=facts["management"], headers=headers, timeout=10, trust_env=False) as client:
-        _await_ready(client)
-        yield client
-
-
-def _await_ready(client: httpx.Client) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while client.get("/readyz").status_code != httpx.codes.OK:
-        if time.monotonic() > deadline:
-            raise NotStartedError(f"The connector was not ready within {_START_SECONDS} s.")
-        time.sleep(0.05)
 
 
 def _seed(client: httpx.Client, directory: Path, participant: str, tck: str) -> None:
@@ -148,11 +69,6 @@ def _seed(client: httpx.Client, directory: Path, participant: str, tck: str) -> 
                 raise NotStartedError(
                     f"The connector refuses a seed: POST {path}: {answer.status_code} {answer.text}"
                 )
-
-
-def _version_path(root: str) -> str:
-    document = httpx.get(f"{root}/.well-known/dspace-version", timeout=10, trust_env=False).json()
-    return str(next(entry["path"] for entry in document["protocolVersions"] if entry["version"] == "2025-1"))
 
 
 @contextmanager
@@ -191,7 +107,3 @@ def _wanted(path: str, body: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         offer = {"@type": "Offer", "@id": body["offerId"], "permission": [{"action": "use"}]}
         return "/api/negotiations", {**peer, "dataset": body["datasetId"], "offer": offer}
     return "/api/transfers", {"agreement_id": body["agreementId"], "format": body["format"]}
-
-
-def _last_line(text: str) -> str:
-    return next(reversed(text.strip().splitlines()), "no reason given")

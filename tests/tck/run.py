@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.interop.allmende import NotStartedError
 from tests.interop.maven import JavaMissingError, UnresolvedError, require_java
 from tests.interop.processes import end_on_termination
-from tests.tck.connector_under_test import NotStartedError, connector_under_test
+from tests.tck.connector_under_test import connector_under_test
 from tests.tck.suite import Outcome, identifiers, run_suite, self_test_properties
 
 _SECONDS = 1200

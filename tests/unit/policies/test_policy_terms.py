@@ -58,11 +58,11 @@ def test_copying_raw_data_is_prevented_and_passing_on_results_is_a_promise() -> 
     ]
 
 
-@pytest.mark.parametrize("action", ["read", "reproduce", "distribute", "aggregate", "transfer", "odrl:write"])
+@pytest.mark.parametrize("action", ["read", "copy", "distribute", "aggregate", "transfer", "odrl:write"])
 def test_a_permission_that_nobody_here_can_serve_is_refused(
     offer_with: Callable[..., dict], action: str
 ) -> None:
-    with pytest.raises(PolicyRefusedError, match="Only queries and computations"):
+    with pytest.raises(PolicyRefusedError, match="Only queries, computations and the delivery of raw data"):
         require_enforceable(parse_policy(offer_with(action=action)))
 
 

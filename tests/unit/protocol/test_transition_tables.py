@@ -39,6 +39,10 @@ TRANSFER_LINES: Table = {
     (None, "request"): (CONSUMER, "REQUESTED"),
     ("REQUESTED", "start"): (PROVIDER, "STARTED"),
     ("REQUESTED", "termination"): (BOTH, "TERMINATED"),
+    ("STARTED", "start"): (
+        PROVIDER,
+        "STARTED",
+    ),  # beside the specification: a new data address, as EDC sends it
     ("STARTED", "completion"): (BOTH, "COMPLETED"),
     ("STARTED", "suspension"): (BOTH, "SUSPENDED"),
     ("STARTED", "termination"): (BOTH, "TERMINATED"),
