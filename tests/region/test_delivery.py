@@ -169,9 +169,7 @@ async def test_a_repeated_message_without_an_identifier_is_recognised_too(publis
     first = await voice.say(published.rheinaue, "/negotiations/request", request)
     assert first.status_code == 201
     pid = first.json()["providerPid"]
-    ending = dsp(
-        "ContractNegotiationTerminationMessage", consumerPid=request["consumerPid"], providerPid=pid
-    )
+    ending = dsp("ContractNegotiationTerminationMessage", consumerPid=request["consumerPid"], providerPid=pid)
     assert (
         await voice.say(published.rheinaue, f"/negotiations/{pid}/termination", ending)
     ).status_code == 200
