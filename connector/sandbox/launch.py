@@ -166,10 +166,28 @@ class Sandbox:
         Raises:
             SandboxStartError: It could not be started.
         """
+        starting = asyncio.ensure_future(self._start(program, mounts, limits, pass_fds, environment or {}))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # bubblewrap must not be killed before its child can follow it: let start, then ended whole.
+            running = await starting
+            running.kill()
+            await running.finish()
+            raise
+
+    async def _start(
+        self,
+        program: Sequence[str],
+        mounts: Sequence[Mount],
+        limits: Limits,
+        pass_fds: Sequence[int],
+        environment: Mapping[str, str],
+    ) -> SandboxedProcess:
         with _descriptors(self.call_filter) as (rules, info, info_end):
             own_fds = (rules.fileno(), info_end.fileno())
             command = self.command(program, mounts, limits, pass_fds, own_fds)
-            process = await _spawn(command, (*own_fds, *pass_fds), environment or {})
+            process = await _spawn(command, (*own_fds, *pass_fds), environment)
             info_end.close()
             running = SandboxedProcess(process, limits)
             try:

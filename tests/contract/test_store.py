@@ -811,6 +811,19 @@ async def test_opening_again_migrates_nothing_and_loses_nothing(place: Place) ->
         again.close()
 
 
+async def test_what_is_saved_can_be_read_without_this_software(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    store = SqlStore(f"sqlite:///{path}", leaf_hash)
+    await store.transact(lambda tx: tx.save_agreement(AGREEMENT))
+    store.close()
+
+    connection = sqlite3.connect(path)
+    row = connection.execute("SELECT json_extract(record, '$.document.text') FROM agreements").fetchone()
+    connection.close()
+
+    assert row == (TRICKY,)
+
+
 # databases that cannot be opened
 
 

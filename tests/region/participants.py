@@ -74,7 +74,7 @@ UNDECLARED_JOB = {
     )
 }
 FAILING_JOB = {"main.py": "raise SystemExit('RH-household-0 is the first profile')\n"}
-SLOW_JOB = {"main.py": "import time\ntime.sleep(0.7)\n" + JOB["main.py"]}
+SLOW_JOB = {"main.py": "import time\ntime.sleep(1.2)\n" + JOB["main.py"]}
 JOBS = (JOB, UNDECLARED_JOB, FAILING_JOB, SLOW_JOB)
 METRICS = {"metrics.json": "metrics"}
 

@@ -1,5 +1,6 @@
 """Algorithms that travel to the data: what runs, what leaves, and what a person decides."""
 
+import asyncio
 import hashlib
 import json
 from typing import Any
@@ -204,8 +205,10 @@ async def test_a_computation_that_a_restart_interrupts_runs_again_and_counts_onc
     }
     identifier = (await contracted.lastwerk.call("POST", "/api/computations", body))["identifier"]
     await until(lambda: contracted.rheinaue.rows("computations")[0]["state"] == "RUNNING")
+    await asyncio.sleep(0.4)  # the job itself has begun
 
-    await contracted.rheinaue.restart()
+    async with asyncio.timeout(20):
+        await contracted.rheinaue.restart()
 
     outcome = await contracted.lastwerk.call("GET", f"/api/computations/{segment(identifier)}?wait=30")
     assert outcome["state"] == "RELEASED"

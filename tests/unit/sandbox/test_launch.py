@@ -258,3 +258,25 @@ asyncio.run(main())
     while init.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not init.exists()
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(sandbox: Sandbox, tmp_path: Path) -> None:
+    sleeper = program(tmp_path, "import time\ntime.sleep(60)")
+    for step in range(30):
+        starting = asyncio.create_task(sandbox.isolated().start(sleeper, mounts=[], limits=LIMITS))
+        await asyncio.sleep(step * 0.002)
+        starting.cancel()
+        try:
+            process = await starting
+        except asyncio.CancelledError:
+            continue
+        process.kill()
+        await process.finish()
+    await asyncio.sleep(0.3)
+    commands = []
+    for entry in Path("/proc").iterdir():
+        try:
+            commands.append((entry / "cmdline").read_text(errors="replace"))
+        except OSError:
+            continue
+    assert [command for command in commands if str(sleeper[0]) in command] == []
