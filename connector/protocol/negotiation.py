@@ -126,6 +126,50 @@ class ContractNegotiation:
         return self.state is NegotiationState.FINALIZED or sent
 
 
+def new_negotiation(
+    *,
+    pid: str,
+    role: Party,
+    peer: str,
+    address: str,
+    offer: JsonObject,
+    now: datetime,
+    purpose: str | None = None,
+) -> ContractNegotiation:
+    """A negotiation about which nothing has been said yet.
+
+    Args:
+        pid: Our identifier of it.
+        role: The role that we play.
+        peer: The counterparty's DID.
+        address: Base address for our messages to it.
+        offer: The offer on the table, with its target.
+        now: The current time.
+        purpose: Purpose that the consumer declares, as an absolute IRI.
+    """
+    return ContractNegotiation(
+        pid=pid,
+        role=role,
+        peer=peer,
+        peer_pid=None,
+        peer_address=address.rstrip("/"),
+        peer_document=None,
+        dataset=str(offer["target"]),
+        state=None,
+        pending=None,
+        offer=offer,
+        agreement_id=None,
+        purpose=purpose,
+        approved=False,
+        held=None,
+        reason=None,
+        signing=False,
+        occurrences={},
+        created=now,
+        updated=now,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ContractAgreement:
     """A granted agreement with its evidence.

@@ -1,10 +1,15 @@
 """Importing: agreements that were made elsewhere, such as with the connector that this one replaces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector.ports import Clock, Credentials, Identifiers, Store, Transaction
 from connector.protocol.machine import Party
-from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
+from connector.protocol.negotiation import (
+    ContractAgreement,
+    ContractNegotiation,
+    NegotiationState,
+    new_negotiation,
+)
 from connector.services.exchanging import RequestRefusedError
 from policies.odrl import parse_policy
 from policies.terms import require_enforceable
@@ -78,7 +83,7 @@ class Importing:
             raise RequestRefusedError(
                 "The agreement's assigner and assignee are not the provider and the consumer."
             )
-        negotiation = self._negotiation(foreign, str(document["@id"]), str(document["target"]))
+        negotiation = self._negotiation(foreign)
         agreement = ContractAgreement(
             identifier=str(document["@id"]),
             provider=provider,
@@ -103,27 +108,14 @@ class Importing:
         await self._store.transact(work)
         return agreement.identifier
 
-    def _negotiation(self, foreign: ForeignAgreement, agreement: str, dataset: str) -> ContractNegotiation:
+    def _negotiation(self, foreign: ForeignAgreement) -> ContractNegotiation:
         """The negotiation that it stands for: over, and with nothing left to say."""
-        now = self._clock.now()
-        return ContractNegotiation(
+        record = new_negotiation(
             pid=self._identifiers.new(),
             role=foreign.role,
             peer=foreign.peer,
-            peer_pid=None,
-            peer_address=foreign.address.rstrip("/"),
-            peer_document=None,
-            dataset=dataset,
-            state=NegotiationState.FINALIZED,
-            pending=None,
+            address=foreign.address,
             offer={**foreign.document, "@type": "Offer"},
-            agreement_id=agreement,
-            purpose=None,
-            approved=False,
-            held=None,
-            reason=None,
-            signing=False,
-            occurrences={},
-            created=now,
-            updated=now,
+            now=self._clock.now(),
         )
+        return replace(record, state=NegotiationState.FINALIZED, agreement_id=str(foreign.document["@id"]))

@@ -21,7 +21,12 @@ from connector.ports import (
 )
 from connector.protocol.exchange import receive
 from connector.protocol.machine import Party
-from connector.protocol.negotiation import ContractNegotiation, NegotiationMessage, NegotiationState
+from connector.protocol.negotiation import (
+    ContractNegotiation,
+    NegotiationMessage,
+    NegotiationState,
+    new_negotiation,
+)
 from connector.protocol.workflow import NEGOTIATION_ACTIONS, Action, Situation, Workflow
 from connector.services.agreeing import Agreeing, enter_ledger
 from connector.services.exchanging import (
@@ -139,7 +144,7 @@ class Negotiating:
         """
         now = self._clock.now()
         require_enforceable(parse_policy(wanted.offer, default_target=wanted.dataset))
-        record = _new(
+        record = new_negotiation(
             pid=self._identifiers.new(),
             role=Party.CONSUMER,
             peer=wanted.provider,
@@ -176,7 +181,7 @@ class Negotiating:
         published = await self._store.transact(lambda tx: tx.dataset(dataset))
         if published is None or not published.dataset.publishing:
             raise UnknownExchangeError(dataset)
-        record = _new(
+        record = new_negotiation(
             pid=self._identifiers.new(),
             role=Party.PROVIDER,
             peer=consumer,
@@ -341,7 +346,7 @@ class Negotiating:
             _require_offered(tx, str(message.offer["target"]))
         declared = (message.evidence or {}) if isinstance(message, dsp.ContractRequestMessage) else {}
         purpose, signing = declared.get("purpose"), declared.get("signing")
-        record = _new(
+        record = new_negotiation(
             pid=self._identifiers.new(),
             role=Party.PROVIDER if requested else Party.CONSUMER,
             peer=participant.did,
@@ -540,40 +545,6 @@ _PATHS = {
     NegotiationMessage.TERMINATION: "termination",
 }
 """Where each message goes, below the counterparty's address of the negotiation."""
-
-
-def _new(
-    *,
-    pid: str,
-    role: Party,
-    peer: str,
-    address: str,
-    offer: JsonObject,
-    now: datetime,
-    purpose: str | None = None,
-) -> ContractNegotiation:
-    """A negotiation about which nothing has been said yet."""
-    return ContractNegotiation(
-        pid=pid,
-        role=role,
-        peer=peer,
-        peer_pid=None,
-        peer_address=address.rstrip("/"),
-        peer_document=None,
-        dataset=str(offer["target"]),
-        state=None,
-        pending=None,
-        offer=offer,
-        agreement_id=None,
-        purpose=purpose,
-        approved=False,
-        held=None,
-        reason=None,
-        signing=False,
-        occurrences={},
-        created=now,
-        updated=now,
-    )
 
 
 def _require_offered(tx: Transaction, dataset: str) -> None:

@@ -8,9 +8,6 @@ Exit codes: 0 every step held, 1 one did not, 2 it could not be tried, 3 Java or
 import argparse
 import asyncio
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.interop.allmende import NotStartedError, running_allmende
@@ -19,7 +16,7 @@ from tests.interop.data_server import serving_data
 from tests.interop.edc import VERSIONS, Edc, EdcError, running_edc
 from tests.interop.edc_as_consumer import CONTENT, EdcAsConsumer
 from tests.interop.maven import JavaMissingError, UnresolvedError, require_java
-from tests.interop.processes import end_on_termination
+from tests.interop.processes import end_on_termination, run_directory, say
 from tests.interop.steps import Report
 
 _OURS = "Allmende"
@@ -75,27 +72,12 @@ def main(arguments: list[str]) -> int:
     end_on_termination()
     try:
         require_java()
-        with _directory(options.keep) as directory:
+        with run_directory(options.keep) as directory:
             return asyncio.run(_run(options, directory))
     except JavaMissingError as missing:
-        return _say(str(missing), 3)
+        return say(str(missing), 3)
     except (UnresolvedError, EdcError, NotStartedError) as problem:
-        return _say(str(problem), 2)
-
-
-@contextmanager
-def _directory(kept: Path | None) -> Iterator[Path]:
-    if kept is None:
-        with tempfile.TemporaryDirectory(prefix="allmende-interop-") as made:
-            yield Path(made)
-        return
-    kept.mkdir(parents=True)
-    yield kept.absolute()
-
-
-def _say(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - this is a command
-    return code
+        return say(str(problem), 2)
 
 
 if __name__ == "__main__":
