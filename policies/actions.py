@@ -128,21 +128,28 @@ ACTIONS: Final[Mapping[str, Action]] = {
 """Every action that a policy may name, by absolute IRI."""
 
 
-def includes(wider: str, narrower: str) -> bool:
+ANY_ACTION: Final = ODRL + "Action"
+"""The class of all actions: what a rule without an action is about, where such a rule is read at all."""
+
+
+def includes(wider: str, narrower: str, actions: Mapping[str, Action] = ACTIONS) -> bool:
     """Tell whether doing one action is doing another one, too.
 
     Args:
         wider: Absolute IRI of the action that a rule names.
         narrower: Absolute IRI of the action that is done.
+        actions: The actions that are known.
 
     Returns:
         True for the same action and for each that is included in it, over any
         number of steps. An action that no vocabulary knows includes nothing
         and is included in nothing.
     """
-    step: str | None = narrower if narrower in ACTIONS else None
+    if wider == ANY_ACTION:
+        return True
+    step: str | None = narrower if narrower in actions else None
     while step is not None:
         if step == wider:
             return True
-        step = ACTIONS[step].included_in
+        step = actions[step].included_in if step in actions else None
     return False

@@ -132,8 +132,16 @@ def refusal(term: str, de: str, en: str, **values: str) -> PolicyRefusedError:
     return PolicyRefusedError(shown, sentence(de, en, term=shown, **values))
 
 
-def literal(value: object, left_operand: str) -> tuple[str, str | None]:
-    """Read one value as its lexical form and its datatype."""
+def literal(value: object, left_operand: str, *, bare: bool = False) -> tuple[str, str | None]:
+    """Read one value as its lexical form and its datatype.
+
+    Args:
+        value: A text, a typed value or a reference.
+        left_operand: What it is compared with, for the message.
+        bare: Whether a whole number may stand without quotation marks.
+    """
+    if bare and isinstance(value, int):
+        value = {"@value": value, "@type": XSD + "integer"}
     if isinstance(value, str):
         return text(value, left_operand), None
     if isinstance(value, Mapping) and "@id" in value:

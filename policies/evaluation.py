@@ -7,32 +7,37 @@ The rules, in order:
    met; what is not known does not hold.
 3. A prohibition is in force unless a constraint of it does not hold; what is
    not known does not lift it.
-4. A prohibition in force wins over every permission.
+4. Where a permission is open and a prohibition is in force, the policy's
+   conflict strategy decides. At the stations of this connector (`evaluate`) a
+   prohibition always wins, whatever the strategy says.
+
+`evaluate` asks for one station of an exchange and leaves to others what is
+theirs; `assess` decides everything at once and looks at every rule.
 
 Source:
     ODRL Information Model 2.2, sections 2.6 and 2.10; for what is not known,
     docs/policy-profile.md.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from policies.actions import includes
 from policies.facts import Facts, Request
-from policies.left_operands import ASSIGNEE, LEFT_OPERANDS, Where
-from policies.logic import JOIN, Truth, all_of
-from policies.model import (
-    AnyConstraint,
-    Constraint,
-    LanguageMap,
-    Permission,
-    Policy,
-    PolicyKind,
-    Prohibition,
+from policies.judging import (
+    DutyFinding,
+    DutyMode,
+    Finding,
+    Judge,
+    Premise,
+    PremiseKind,
+    RuleFinding,
 )
-from policies.operands import holds, measured
-from policies.values import Value
+from policies.left_operands import ASSIGNEE, LEFT_OPERANDS, Where
+from policies.logic import Truth
+from policies.model import AnyConstraint, Conflict, Constraint, LanguageMap, Permission, Policy, PolicyKind
 from policies.wording import (
     action_name,
     as_limit,
@@ -42,9 +47,20 @@ from policies.wording import (
     sentence,
     together,
 )
+from policies.world import DutyState
 from schemas.vocabulary import ODRL
 
-__all__ = ["Decision", "Facts", "Reason", "Request", "Where", "evaluate", "evaluate_offer"]
+__all__ = [
+    "Decision",
+    "DutyMode",
+    "Facts",
+    "Reason",
+    "Request",
+    "Where",
+    "assess",
+    "evaluate",
+    "evaluate_offer",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Reason:
         rule: Identifier of the rule; empty for the policy as a whole.
         left_operand: Absolute IRI of what was compared.
         satisfied: Whether it holds; None where that is not known.
-        text: The same in words, in German and English.
+        words: Says the same in words, once somebody asks for them.
         later: True where the condition is not decided here but enforced at
             another station: a limit on what is released, or a condition that
             is only known at the access.
@@ -64,8 +80,13 @@ class Reason:
     rule: str
     left_operand: str
     satisfied: Truth
-    text: LanguageMap
+    words: Callable[[], LanguageMap] = field(compare=False, repr=False)
     later: bool = False
+
+    @property
+    def text(self) -> LanguageMap:
+        """The same in words, in German and English."""
+        return self.words()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +98,16 @@ class Decision:
         permission: The permission that opens it; None where it is refused.
         reasons: Every condition that was looked at. Where the request is
             refused, the one that decided stands first.
+        rules: How each permission and prohibition stands that was looked at.
+        obligations: How each obligation of the policy stands, if they were
+            looked at.
     """
 
     permitted: bool
     permission: Permission | None
     reasons: tuple[Reason, ...]
+    rules: tuple[RuleFinding, ...] = ()
+    obligations: tuple[DutyFinding, ...] = ()
 
     def explain(self, language: str) -> str:
         """Say in one sentence why the request is permitted or refused.
@@ -98,8 +124,15 @@ class Decision:
 _PERMITTED = {"de": "Erlaubt durch {rule}.", "en": "Permitted by {rule}."}
 
 
-def evaluate(policy: Policy, request: Request, facts: Facts, *, at: Where = Where.ACCESS) -> Decision:
-    """Decide whether a request is permitted under a policy.
+def evaluate(
+    policy: Policy,
+    request: Request,
+    facts: Facts,
+    *,
+    at: Where = Where.ACCESS,
+    duties: DutyMode = DutyMode.PRECONDITION,
+) -> Decision:
+    """Decide whether a request is permitted under a policy, at one station.
 
     Args:
         policy: The agreement, or an offer before there is one.
@@ -109,28 +142,108 @@ def evaluate(policy: Policy, request: Request, facts: Facts, *, at: Where = Wher
             decided here and marked `later`; at negotiation, so is what is not
             declared yet. Use `Where.ACCESS` for each query and computation and
             `Where.RELEASE` again before a result leaves.
+        duties: When a permission with a duty is open.
 
     Returns:
         The decision. Limits that only restrict (`policies.restrictions`) do
         not decide: whoever acts on the decision applies them.
     """
-    outside = _outside(policy, request)
+    outside = _outside(policy, request) or _unreadable(policy)
     if outside is not None:
         return Decision(permitted=False, permission=None, reasons=(outside,))
-    station = _Station(request, facts, at)
-    forbidden = tuple(
-        _prohibited(prohibition, station)
-        for prohibition in policy.prohibitions
-        if includes(prohibition.action, request.action) and station.in_force(prohibition)
-    )
-    opened = [
-        station.trial(permission)
-        for permission in policy.permissions
-        if includes(permission.action, request.action)
+    judge = Judge(policy, request, facts, at, duties)
+    actions = facts.world.actions
+    forbidden = [
+        finding
+        for rule in policy.prohibitions
+        if includes(rule.action, request.action, actions) and (finding := judge.prohibition(rule)).applies
     ]
     if forbidden:
-        return Decision(permitted=False, permission=None, reasons=forbidden)
-    return _best(opened, request)
+        reasons = tuple(_prohibited(finding, request) for finding in forbidden)
+        return Decision(permitted=False, permission=None, reasons=reasons, rules=tuple(forbidden))
+    tried = []
+    for rule in policy.permissions:
+        if includes(rule.action, request.action, actions):
+            tried.append(judge.permission(rule))
+            if tried[-1].applies:
+                break
+    return _best(tuple(tried), request)
+
+
+def assess(
+    policy: Policy, request: Request, facts: Facts, *, duties: DutyMode = DutyMode.PRECONDITION
+) -> Decision:
+    """Decide whether a request is permitted under any ODRL policy, all at once.
+
+    Args:
+        policy: A Set, an Offer or an Agreement, as `policies.odrl.read_policy`
+            reads it; with nothing left to inherit.
+        request: What is asked.
+        facts: The state of the world, as far as it is known.
+        duties: When a permission with a duty is open.
+
+    Returns:
+        The decision, with how every rule and every obligation stands, so that
+        `policies.report` can tell it. Where a permission and a prohibition
+        meet, the policy's conflict strategy decides; without one, the policy
+        is void, as ODRL says.
+    """
+    unreadable = _unreadable(policy)
+    if unreadable is not None:
+        return Decision(permitted=False, permission=None, reasons=(unreadable,))
+    judge = Judge(policy, request, facts, None, duties)
+    permissions = tuple(judge.permission(rule) for rule in policy.permissions)
+    prohibitions = tuple(judge.prohibition(rule) for rule in policy.prohibitions)
+    decided = _decided(policy.conflict or Conflict.INVALID, permissions, prohibitions, request)
+    reasons = (*decided.reasons, *_remaining(decided, (*permissions, *prohibitions), request))
+    return Decision(
+        permitted=decided.permitted,
+        permission=decided.permission,
+        reasons=reasons,
+        rules=(*permissions, *prohibitions),
+        obligations=tuple(judge.duty(duty) for duty in policy.obligations),
+    )
+
+
+def _decided(
+    strategy: Conflict,
+    permissions: tuple[RuleFinding, ...],
+    prohibitions: tuple[RuleFinding, ...],
+    request: Request,
+) -> Decision:
+    opened = any(finding.applies for finding in permissions)
+    forbidden = [finding for finding in prohibitions if finding.applies]
+    if not forbidden or (opened and strategy is Conflict.PERM):
+        return _best(permissions, request)
+    reasons = tuple(_prohibited(finding, request) for finding in forbidden)
+    if opened and strategy is Conflict.INVALID:
+        reasons = (_VOID, *reasons)
+    return Decision(permitted=False, permission=None, reasons=reasons)
+
+
+def _remaining(decided: Decision, findings: Iterable[RuleFinding], request: Request) -> Iterator[Reason]:
+    """Yield the reasons of the rules that did not decide."""
+    told = {reason.rule for reason in decided.reasons}
+    for finding in findings:
+        if finding.rule.identifier in told:
+            continue
+        if isinstance(finding.rule, Permission):
+            yield from _reasons(finding, request)
+        elif finding.applies:
+            yield _prohibited(finding, request)
+        else:
+            yield _lifted(finding)
+
+
+_VOID = Reason(
+    "",
+    ODRL + "conflict",
+    satisfied=False,
+    words=lambda: {
+        "de": "Eine Erlaubnis und ein Verbot treffen zusammen; damit ist der Vertrag unwirksam.",
+        "en": "A permission and a prohibition meet; that makes the policy void.",
+    },
+)
 
 
 def evaluate_offer(offer: Policy, assignee: str, purpose: str | None, facts: Facts) -> Decision:
@@ -164,140 +277,185 @@ _NOTHING_OFFERED = Reason(
     "",
     ODRL + "permission",
     satisfied=False,
-    text={"de": "Dieses Angebot erlaubt nichts.", "en": "This offer permits nothing."},
+    words=lambda: {"de": "Dieses Angebot erlaubt nichts.", "en": "This offer permits nothing."},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    permission: Permission
-    open: bool
-    reasons: tuple[Reason, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Station:
-    """One question at one station: compares constraints and notes the reasons."""
-
-    request: Request
-    facts: Facts
-    at: Where
-
-    def trial(self, permission: Permission) -> _Trial:
-        constraints = (*permission.constraints, *permission.refinements)
-        truths = [self.truth(part, permission.identifier, later=True) for part in constraints]
-        duties = tuple(self.duty_reasons(permission))
-        truth = all_of((*truths, *(reason.satisfied for reason in duties)))
-        compared = tuple(self.reason(part, permission.identifier) for part in constraints)
-        return _Trial(permission, truth is True, (*compared, *duties))
-
-    def in_force(self, prohibition: Prohibition) -> bool:
-        constraints = (*prohibition.constraints, *prohibition.refinements)
-        truths = [self.truth(part, prohibition.identifier, later=False) for part in constraints]
-        return all_of(truths) is not False
-
-    def truth(self, constraint: AnyConstraint, rule: str, *, later: bool) -> Truth:
-        """Decide a constraint; what another station decides counts as `later`."""
-        if isinstance(constraint, Constraint):
-            found = self.found(constraint, rule)
-            return later if self.is_later(constraint, found) else holds(constraint, found)
-        operands = (self.truth(operand, rule, later=later) for operand in constraint.operands)
-        return JOIN[constraint.connective](operands)
-
-    def found(self, constraint: Constraint, rule: str) -> Value | None:
-        return measured(constraint.left_operand, self.request, self.facts, rule)
-
-    def is_later(self, constraint: Constraint, found: Value | None) -> bool:
-        known = LEFT_OPERANDS.get(constraint.left_operand)
-        if known is None or constraint.operator not in known.stations:
-            return False  # cannot be enforced anywhere, so nothing may be put off
-        if known.restricts or self.at not in known.stations[constraint.operator]:
-            return True
-        return self.at is Where.NEGOTIATION and found is None
-
-    def reason(self, constraint: AnyConstraint, rule: str) -> Reason:
-        if not isinstance(constraint, Constraint):
-            return self.joined_reason(constraint, rule)
-        found = self.found(constraint, rule)
-        if self.is_later(constraint, found):
-            text = together((as_limit(constraint), _LATER))
-            return Reason(rule, constraint.left_operand, satisfied=True, text=text, later=True)
-        truth = holds(constraint, found)
-        shown = _shown(found)
-        text = as_limit(constraint) if truth is True else not_satisfied(constraint, shown)
-        return Reason(rule, constraint.left_operand, truth, text)
-
-    def joined_reason(self, constraint: AnyConstraint, rule: str) -> Reason:
-        truth = self.truth(constraint, rule, later=True)
-        text = as_limit(constraint)
-        if truth is not True:
-            text = sentence(
-                "Das ist nicht erfüllt: {condition}.",
-                "This does not hold: {condition}.",
-                condition=condition(constraint),
-            )
-        return Reason(rule, ODRL + "constraint", truth, text)
-
-    def duty_reasons(self, permission: Permission) -> Iterator[Reason]:
-        for position, duty in enumerate(permission.duties):
-            identifier = f"{permission.identifier}/duty/{position}"
-            met = identifier in self.facts.fulfilled
-            text = sentence(
-                "Vorher zu tun: {action}.", "To be done first: {action}.", action=action_name(duty.action)
-            )
-            yield Reason(permission.identifier, duty.action, satisfied=met, text=text)
 
 
 _LATER: LanguageMap = {
     "de": "Das wird an anderer Stelle durchgesetzt.",
     "en": "This is enforced at another station.",
 }
+_PROMISED: LanguageMap = {
+    "de": "Das ist eine Zusage des Partners.",
+    "en": "This is a promise of the partner.",
+}
 
 
-def _shown(found: Value | None) -> str | None:
+def _reasons(finding: RuleFinding, request: Request) -> tuple[Reason, ...]:
+    """Say of each condition of a permission whether it holds."""
+    name = finding.rule.identifier
+    missed = (premise for premise in finding.premises if premise.truth is not True)
+    return (
+        *(_premise_reason(premise, name, request) for premise in missed),
+        *(_reason(part, name) for part in (*finding.constraints, *finding.refinements)),
+        *(_duty_reason(duty, name) for duty in finding.duties),
+    )
+
+
+def _reason(finding: Finding, rule: str) -> Reason:
+    constraint = finding.constraint
+    words = partial(_words, finding)
+    if not isinstance(constraint, Constraint):
+        return Reason(rule, ODRL + "constraint", finding.truth, words)
+    if finding.later:
+        return Reason(rule, constraint.left_operand, satisfied=True, words=words, later=True)
+    return Reason(rule, constraint.left_operand, finding.truth, words)
+
+
+def _is_promise(constraint: AnyConstraint) -> bool:
+    known = LEFT_OPERANDS.get(constraint.left_operand) if isinstance(constraint, Constraint) else None
+    return known is not None and known.declared
+
+
+def _words(finding: Finding) -> LanguageMap:
+    constraint = finding.constraint
+    if finding.later:
+        return together((as_limit(constraint), _PROMISED if _is_promise(constraint) else _LATER))
+    if finding.truth is True:
+        return as_limit(constraint)
+    if isinstance(constraint, Constraint):
+        return not_satisfied(constraint, _shown(finding.found))
+    return sentence(
+        "Das ist nicht erfüllt: {condition}.",
+        "This does not hold: {condition}.",
+        condition=condition(constraint),
+    )
+
+
+def _duty_reason(finding: DutyFinding, rule: str) -> Reason:
+    de, en = _DUTY_SENTENCES[finding.state]
+    met = finding.state in {DutyState.FULFILLED, DutyState.INACTIVE}
+    action = finding.duty.action
+    return Reason(rule, action, satisfied=met, words=partial(sentence, de, en, action=action_name(action)))
+
+
+_DUTY_SENTENCES = {
+    DutyState.DUE: ("Vorher zu tun: {action}.", "To be done first: {action}."),
+    DutyState.FULFILLED: ("Vorher zu tun und getan: {action}.", "To be done first, and done: {action}."),
+    DutyState.INACTIVE: ("Jetzt nicht verlangt: {action}.", "Not required now: {action}."),
+    DutyState.VIOLATED: ("Nicht rechtzeitig getan: {action}.", "Not done in time: {action}."),
+}
+
+
+def _premise_reason(premise: Premise, rule: str, request: Request) -> Reason:
+    named: dict[PremiseKind, LanguageMap | str] = {
+        PremiseKind.TARGET: request.target,
+        PremiseKind.PARTY: request.assignee,
+        PremiseKind.ACTION: action_name(request.action),
+    }
+    de, en = _PREMISE_SENTENCES[premise.kind]
+    return Reason(
+        rule,
+        _PREMISE_TERMS[premise.kind],
+        premise.truth,
+        partial(sentence, de, en, asked=named[premise.kind]),
+    )
+
+
+_PREMISE_SENTENCES = {
+    PremiseKind.TARGET: ("Die Regel gilt nicht für {asked}.", "The rule is not about {asked}."),
+    PremiseKind.PARTY: ("Die Regel gilt nicht für {asked}.", "The rule is not for {asked}."),
+    PremiseKind.ACTION: (
+        "Die Regel betrifft nicht die Aktion „{asked}“.",
+        "The rule is not about the action “{asked}”.",
+    ),
+}
+_PREMISE_TERMS = {
+    PremiseKind.TARGET: ODRL + "target",
+    PremiseKind.PARTY: ODRL + "assignee",
+    PremiseKind.ACTION: ODRL + "action",
+}
+
+
+def _shown(found: object) -> str | None:
     if isinstance(found, datetime):
         return found.isoformat(timespec="seconds")
+    if isinstance(found, tuple):
+        return ", ".join(literal.lexical for literal in found)
     return None if found is None else str(found)
+
+
+def _unreadable(policy: Policy) -> Reason | None:
+    """Say why a policy cannot decide as it is, if it cannot."""
+    if not policy.inherits:
+        return None
+    words = partial(
+        sentence,
+        "Der Vertrag übernimmt Regeln von {parent}; sie müssen erst eingesetzt werden.",
+        "The policy takes over rules from {parent}; they have to be filled in first.",
+        parent=policy.inherits[0],
+    )
+    return Reason("", ODRL + "inheritFrom", satisfied=None, words=words)
 
 
 def _outside(policy: Policy, request: Request) -> Reason | None:
     """Say why a policy does not speak about a request at all, if it does not."""
     if policy.target is None or policy.target != request.target:
-        text = sentence(
+        words = partial(
+            sentence,
             "Der Vertrag gilt nicht für den Datensatz {target}.",
             "The policy is not about the dataset {target}.",
             target=request.target,
         )
-        return Reason("", ODRL + "target", satisfied=False, text=text)
+        return Reason("", ODRL + "target", satisfied=False, words=words)
     anyone = policy.assignee is None and policy.kind is not PolicyKind.AGREEMENT
     if anyone or policy.assignee == request.assignee:
         return None
-    text = sentence(
+    words = partial(
+        sentence,
         "Der Vertrag gilt nicht für {assignee}.",
         "The policy is not for {assignee}.",
         assignee=request.assignee,
     )
-    return Reason("", ASSIGNEE, satisfied=False, text=text)
+    return Reason("", ASSIGNEE, satisfied=False, words=words)
 
 
-def _prohibited(prohibition: Prohibition, station: _Station) -> Reason:
-    triggers = tuple(as_trigger(part) for part in (*prohibition.constraints, *prohibition.refinements))
-    text = sentence(
+def _prohibited(finding: RuleFinding, request: Request) -> Reason:
+    words = partial(_prohibition_in_words, finding)
+    return Reason(finding.rule.identifier, request.action, satisfied=False, words=words)
+
+
+def _prohibition_in_words(finding: RuleFinding) -> LanguageMap:
+    parts = (*finding.constraints, *finding.refinements)
+    triggers = tuple(as_trigger(part.constraint) for part in parts)
+    return sentence(
         "Verboten ist: {action}. {triggers}" if triggers else "Verboten ist: {action}.",
         "Prohibited is: {action}. {triggers}" if triggers else "Prohibited is: {action}.",
-        action=action_name(prohibition.action),
+        action=action_name(finding.rule.action),
         triggers=together(triggers) if triggers else "",
     )
-    return Reason(prohibition.identifier, station.request.action, satisfied=False, text=text)
 
 
-def _best(trials: list[_Trial], request: Request) -> Decision:
+def _lifted(finding: RuleFinding) -> Reason:
+    words = partial(
+        sentence,
+        "Dieses Verbot greift hier nicht: {action}.",
+        "This prohibition does not apply here: {action}.",
+        action=action_name(finding.rule.action),
+    )
+    return Reason(finding.rule.identifier, finding.rule.action, satisfied=True, words=words)
+
+
+def _best(findings: tuple[RuleFinding, ...], request: Request) -> Decision:
     """Take the first open permission, or refuse with the nearest one's first failure."""
-    for trial in trials:
-        if trial.open:
-            return Decision(permitted=True, permission=trial.permission, reasons=trial.reasons)
-    if not trials:
-        text = sentence(
+    for finding in findings:
+        if finding.applies and isinstance(finding.rule, Permission):
+            reasons = _reasons(finding, request)
+            return Decision(permitted=True, permission=finding.rule, reasons=reasons, rules=findings)
+    named = [finding for finding in findings if _names(finding)]
+    if not named:
+        words = partial(
+            sentence,
             "Die Aktion „{action}“ ist in diesem Vertrag nicht erlaubt.",
             "The action “{action}” is not permitted by this policy.",
             action=action_name(request.action),
@@ -305,12 +463,18 @@ def _best(trials: list[_Trial], request: Request) -> Decision:
         return Decision(
             permitted=False,
             permission=None,
-            reasons=(Reason("", request.action, satisfied=False, text=text),),
+            reasons=(Reason("", request.action, satisfied=False, words=words),),
+            rules=findings,
         )
-    nearest = min(trials, key=_failures)
-    failed_first = sorted(nearest.reasons, key=lambda reason: reason.satisfied is True)
-    return Decision(permitted=False, permission=None, reasons=tuple(failed_first))
+    reasons = min((_reasons(finding, request) for finding in named), key=_failures)
+    failed_first = sorted(reasons, key=lambda reason: reason.satisfied is True)
+    return Decision(permitted=False, permission=None, reasons=tuple(failed_first), rules=findings)
 
 
-def _failures(trial: _Trial) -> int:
-    return sum(reason.satisfied is not True for reason in trial.reasons)
+def _names(finding: RuleFinding) -> bool:
+    """Tell whether a rule is about the action that is asked for."""
+    return all(premise.truth is True for premise in finding.premises if premise.kind is PremiseKind.ACTION)
+
+
+def _failures(reasons: tuple[Reason, ...]) -> int:
+    return sum(reason.satisfied is not True for reason in reasons)

@@ -1,14 +1,15 @@
 """ODRL policies as frozen values.
 
-A policy is normalised when it is read: one action and one target per rule,
-absolute IRIs everywhere, and every operand a string, as on the wire.
+A policy is normalised when it is read: every rule is atomic (one action, one
+target, one assigner, one assignee), absolute IRIs everywhere, and every operand
+a string, as on the wire. What all rules share stands on the policy alone.
 
 Source:
     ODRL Information Model 2.2, https://www.w3.org/TR/odrl-model/
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -18,6 +19,17 @@ class PolicyKind(StrEnum):
     SET = "Set"
     OFFER = "Offer"
     AGREEMENT = "Agreement"
+
+
+class Conflict(StrEnum):
+    """What decides where a permission and a prohibition meet (ODRL 2.2, section 2.10)."""
+
+    PERM = "perm"
+    """The permission."""
+    PROHIBIT = "prohibit"
+    """The prohibition."""
+    INVALID = "invalid"
+    """Neither: the policy is void."""
 
 
 class Operator(StrEnum):
@@ -57,6 +69,7 @@ class Constraint:
             value unless the operator takes a list.
         data_type: Absolute IRI of the values' datatype, if one is stated.
         unit: Absolute IRI of the values' unit, if one is stated.
+        uid: The constraint's own IRI, if it has one; no part of its meaning.
     """
 
     left_operand: str
@@ -64,6 +77,7 @@ class Constraint:
     right_operand: tuple[str, ...]
     data_type: str | None = None
     unit: str | None = None
+    uid: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +86,29 @@ class LogicalConstraint:
 
     connective: Connective
     operands: tuple["Constraint | LogicalConstraint", ...]
+    uid: str | None = field(default=None, compare=False)
 
 
 AnyConstraint = Constraint | LogicalConstraint
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The asset that a rule is about, or the party that it is for: one, or a collection.
+
+    Attributes:
+        identifier: IRI of the asset, the party or the collection; None for a
+            collection that is only described.
+        collection: True where it is said to be a collection: its members are
+            meant, and whoever evaluates has to know them.
+        source: IRI by which the members of the collection refer to it, if stated.
+        refinements: What narrows the collection; all of them.
+    """
+
+    identifier: str | None
+    collection: bool = False
+    source: str | None = None
+    refinements: tuple[AnyConstraint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +120,29 @@ class Duty:
         constraints: When and how far it has to be done; all of them.
         refinements: What narrows the action itself; all of them.
         consequences: What has to be done as well where this duty was not met.
+        identifier: Position of the duty in its policy, such as
+            `permission/0/duty/0`; stable, because an agreement never changes.
+        functions: Who else is involved: the IRI of a party function, such as
+            `odrl:informedParty`, with the IRI of the party.
+        target: The asset, where it is not the one of the whole policy.
+        assigner: Who lays the rule down, where that is not the policy's assigner.
+        assignee: Whom the rule is for, where that is not the policy's assignee.
+        uid: The rule's own IRI, if it has one.
+        origin: Where the rule stands in the document that was read, such as
+            `permission/0`: several atomic rules may come from one.
     """
 
     action: str
     constraints: tuple[AnyConstraint, ...] = ()
     refinements: tuple[AnyConstraint, ...] = ()
     consequences: tuple["Duty", ...] = ()
+    identifier: str = field(default="", compare=False)
+    functions: tuple[tuple[str, str], ...] = ()
+    target: Scope | None = None
+    assigner: Scope | None = None
+    assignee: Scope | None = None
+    uid: str | None = field(default=None, compare=False)
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +156,12 @@ class Permission:
         constraints: What has to hold; all of them.
         refinements: What narrows the action itself; all of them.
         duties: What has to be done first.
+        target: The asset, where it is not the one of the whole policy.
+        assigner: Who lays the rule down, where that is not the policy's assigner.
+        assignee: Whom the rule is for, where that is not the policy's assignee.
+        uid: The rule's own IRI, if it has one.
+        origin: Where the rule stands in the document that was read, such as
+            `permission/0`: several atomic rules may come from one.
     """
 
     identifier: str
@@ -112,6 +169,11 @@ class Permission:
     constraints: tuple[AnyConstraint, ...] = ()
     refinements: tuple[AnyConstraint, ...] = ()
     duties: tuple[Duty, ...] = ()
+    target: Scope | None = None
+    assigner: Scope | None = None
+    assignee: Scope | None = None
+    uid: str | None = field(default=None, compare=False)
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +186,12 @@ class Prohibition:
         constraints: When the prohibition holds; all of them.
         refinements: What narrows the action itself; all of them.
         remedies: What has to be done where it was infringed.
+        target: The asset, where it is not the one of the whole policy.
+        assigner: Who lays the rule down, where that is not the policy's assigner.
+        assignee: Whom the rule is for, where that is not the policy's assignee.
+        uid: The rule's own IRI, if it has one.
+        origin: Where the rule stands in the document that was read, such as
+            `permission/0`: several atomic rules may come from one.
     """
 
     identifier: str
@@ -131,11 +199,36 @@ class Prohibition:
     constraints: tuple[AnyConstraint, ...] = ()
     refinements: tuple[AnyConstraint, ...] = ()
     remedies: tuple[Duty, ...] = ()
+    target: Scope | None = None
+    assigner: Scope | None = None
+    assignee: Scope | None = None
+    uid: str | None = field(default=None, compare=False)
+    origin: str | None = field(default=None, compare=False)
+
+
+AnyRule = Permission | Prohibition | Duty
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A set of rules on one target: an offer before, an agreement after the handshake."""
+    """A set of rules: an offer before, an agreement after the handshake.
+
+    Attributes:
+        kind: What it is for.
+        uid: IRI of the policy.
+        target: IRI of the asset that every rule is about; None where the
+            rules name their own, or none.
+        assigner: Who lays all rules down; None likewise.
+        assignee: Whom all rules are for; None likewise.
+        profiles: IRIs of the profiles that its terms come from.
+        permissions: What may be done.
+        prohibitions: What must not be done.
+        obligations: What has to be done.
+        conflict: What decides between a permission and a prohibition; None
+            where the policy does not say so.
+        inherits: IRIs of the policies whose rules it takes over; empty once
+            they have been taken over (`policies.inheritance`).
+    """
 
     kind: PolicyKind
     uid: str
@@ -146,6 +239,8 @@ class Policy:
     permissions: tuple[Permission, ...] = ()
     prohibitions: tuple[Prohibition, ...] = ()
     obligations: tuple[Duty, ...] = ()
+    conflict: Conflict | None = None
+    inherits: tuple[str, ...] = ()
 
 
 LanguageMap = Mapping[str, str]

@@ -15,9 +15,25 @@ from typing import Final
 
 from policies import purposes
 from policies.actions import COMPUTE, QUERY, includes
-from policies.left_operands import LEFT_OPERANDS, PURPOSE
+from policies.left_operands import (
+    ALLOWED_COLUMN,
+    COLUMN_MASK,
+    DENIED_COLUMN,
+    GROUP_UNIT,
+    LEFT_OPERANDS,
+    MAX_RESULT_ROWS,
+    MIN_GROUP_ROWS,
+    MIN_GROUP_SIZE,
+    OUTPUT_KIND,
+    OUTPUT_REVIEW,
+    PURPOSE,
+    QUERY_CLASS,
+    ROW_FILTER,
+)
 from policies.model import (
     AnyConstraint,
+    AnyRule,
+    Conflict,
     Connective,
     Constraint,
     Duty,
@@ -26,6 +42,7 @@ from policies.model import (
     Permission,
     Policy,
     Prohibition,
+    Scope,
 )
 from policies.restrictions import (
     ComputationRestrictions,
@@ -33,11 +50,21 @@ from policies.restrictions import (
     computation_restrictions,
     opens_raw_data,
     query_restrictions,
+    values_in,
 )
 from policies.values import Value, read_value
 from policies.wording import action_name, as_limit, as_trigger, sentence
 
-Rule = Permission | Prohibition | Duty
+_LIMITS: Final = frozenset(
+    {
+        *(QUERY_CLASS, GROUP_UNIT, MIN_GROUP_SIZE, MIN_GROUP_ROWS, MAX_RESULT_ROWS),
+        *(ALLOWED_COLUMN, OUTPUT_KIND, OUTPUT_REVIEW),
+    }
+)
+"""Limits that are compared as a whole, with the defaults that fill their silence."""
+
+_CUMULATIVE: Final = (DENIED_COLUMN, COLUMN_MASK, ROW_FILTER)
+"""Limits of which every value takes something away: more of them is tighter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +96,7 @@ def compare_with_offer(requested: Policy, offered: Policy) -> Refinement:
         tighter conditions, and every prohibition and obligation is kept.
     """
     reasons = (
-        *_target_reasons(requested, offered),
+        *_whole_reasons(requested, offered),
         *_permission_reasons(requested.permissions, offered.permissions),
         *_prohibition_reasons(requested.prohibitions, offered.prohibitions),
         *_obligation_reasons(requested.obligations, offered.obligations),
@@ -86,12 +113,27 @@ def same_rules(left: Policy, right: Policy) -> bool:
     return _canonical_policy(left) == _canonical_policy(right)
 
 
-def _target_reasons(requested: Policy, offered: Policy) -> Iterator[LanguageMap]:
+def _whole_reasons(requested: Policy, offered: Policy) -> Iterator[LanguageMap]:
+    if requested.inherits or offered.inherits:
+        yield {
+            "de": "Regeln anderer Verträge müssen erst eingesetzt werden.",
+            "en": "Rules of other policies have to be filled in first.",
+        }
+    if _strategy(requested) is not _strategy(offered):
+        yield {
+            "de": "Der Gegenvorschlag löst Widersprüche anders auf.",
+            "en": "The counter-offer settles conflicts in another way.",
+        }
     if None not in {requested.target, offered.target} and requested.target != offered.target:
         yield {
             "de": "Der Gegenvorschlag gilt für einen anderen Datensatz.",
             "en": "The counter-offer is about another dataset.",
         }
+
+
+def _strategy(policy: Policy) -> Conflict:
+    """Name what settles conflicts; here a prohibition wins where a policy says nothing."""
+    return policy.conflict or Conflict.PROHIBIT
 
 
 def _permission_reasons(
@@ -129,6 +171,8 @@ def _widenings(want: Permission, right: Permission) -> Iterator[LanguageMap]:
     """Yield what makes a wanted permission wider than an offered one."""
     if not includes(right.action, want.action):
         yield _WIDER_ACTION
+    if not _scopes_within(want, right):
+        yield _WIDER_SCOPE
     have = _conditions(want)
     for need in _conditions(right):
         if not _restricts(need) and not _implied(need, have):
@@ -144,6 +188,10 @@ def _widenings(want: Permission, right: Permission) -> Iterator[LanguageMap]:
 
 
 _WIDER_ACTION: Final = {"de": "Die Aktion reicht weiter.", "en": "The action reaches further."}
+_WIDER_SCOPE: Final = {
+    "de": "Die Regel gilt für andere Daten oder andere Beteiligte.",
+    "en": "The rule is about other data or other parties.",
+}
 _LOOSER_LIMITS: Final = {
     "de": "Eine Grenze für Spalten, Gruppen, Ergebnisse, Algorithmen oder Ausgaben ist gelockert.",
     "en": "A limit on columns, groups, results, algorithms or outputs is looser.",
@@ -177,7 +225,20 @@ def _limits_within(want: Permission, right: Permission) -> bool:
         computation_restrictions(want), computation_restrictions(right)
     )
     raw_data = not opens_raw_data(want) or opens_raw_data(right)
-    return queries and computations and raw_data
+    kept = all(values_in(want, operand) >= values_in(right, operand) for operand in _CUMULATIVE)
+    return queries and computations and raw_data and kept
+
+
+def _scopes_within(narrow: AnyRule, wide: AnyRule) -> bool:
+    """Tell whether a rule is about nothing, and for nobody, that another one does not reach."""
+    return all(
+        need is None or _canonical_scope(have) == _canonical_scope(need)
+        for have, need in (
+            (narrow.target, wide.target),
+            (narrow.assigner, wide.assigner),
+            (narrow.assignee, wide.assignee),
+        )
+    )
 
 
 def _query_within(want: QueryRestrictions, right: QueryRestrictions) -> bool:
@@ -222,6 +283,7 @@ def _keeps(have: Prohibition, need: Prohibition) -> bool:
     conditions = _conditions(need)
     return (
         includes(have.action, need.action)
+        and _scopes_within(need, have)
         and all(_implied(condition, conditions) for condition in _conditions(have))
         and _canonical_set(need.remedies) <= _canonical_set(have.remedies)
     )
@@ -257,10 +319,10 @@ def _conjuncts(constraint: AnyConstraint) -> Iterator[AnyConstraint]:
 
 
 def _restricts(constraint: AnyConstraint) -> bool:
+    """Tell whether a condition is compared as a limit; every other one has to be kept by itself."""
     if not isinstance(constraint, Constraint):
         return False
-    known = LEFT_OPERANDS.get(constraint.left_operand)
-    return known is not None and known.restricts
+    return constraint.left_operand in _LIMITS or constraint.left_operand in _CUMULATIVE
 
 
 def _implied(need: AnyConstraint, have: Iterable[AnyConstraint]) -> bool:
@@ -382,7 +444,14 @@ def _canonical(constraint: AnyConstraint) -> Canonical:
     return (constraint.connective, frozenset(operands))
 
 
-def _canonical_rule(rule: Rule) -> Canonical:
+def _canonical_scope(scope: Scope | None) -> Canonical | None:
+    if scope is None:
+        return None
+    narrowed = frozenset(_canonical(part) for part in scope.refinements)
+    return (scope.identifier, scope.collection, scope.source, narrowed)
+
+
+def _canonical_rule(rule: AnyRule) -> Canonical:
     duties: tuple[Duty, ...]
     if isinstance(rule, Permission):
         duties = rule.duties
@@ -390,13 +459,15 @@ def _canonical_rule(rule: Rule) -> Canonical:
         duties = rule.remedies if isinstance(rule, Prohibition) else rule.consequences
     return (
         rule.action,
+        tuple(_canonical_scope(scope) for scope in (rule.target, rule.assigner, rule.assignee)),
+        rule.functions if isinstance(rule, Duty) else (),
         frozenset(_canonical(part) for part in rule.constraints),
         frozenset(_canonical(part) for part in rule.refinements),
         _canonical_set(duties),
     )
 
 
-def _canonical_set(rules: Iterable[Rule]) -> frozenset[Canonical]:
+def _canonical_set(rules: Iterable[AnyRule]) -> frozenset[Canonical]:
     return frozenset(_canonical_rule(rule) for rule in rules)
 
 
@@ -404,6 +475,8 @@ def _canonical_policy(policy: Policy) -> Canonical:
     """Write a policy so; a permission that is stated twice counts its uses twice."""
     permissions = [_canonical_rule(rule) for rule in policy.permissions]
     return (
+        _strategy(policy),
+        policy.inherits,
         frozenset((rule, permissions.count(rule)) for rule in permissions),
         _canonical_set(policy.prohibitions),
         _canonical_set(policy.obligations),

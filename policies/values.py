@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from schemas.vocabulary import XSD
 
-Value = datetime | Decimal | int | str
+Value = datetime | timedelta | Decimal | int | str
 """What a right operand means once its lexical form has been read."""
 
 MAXIMUM_LENGTH: Final = 2_048
@@ -23,6 +24,8 @@ class ValueType(StrEnum):
     COUNT = "non-negative integer"
     POSITIVE = "positive integer"
     DECIMAL = "decimal"
+    DURATION = "duration of days, hours, minutes and seconds, such as P30D or PT12H"
+    """Years and months have no fixed length, so two parties could count them differently."""
     IRI = "absolute IRI"
     DIGEST = "SHA-256 in 64 lower-case hexadecimal digits"
     NAME = "column name in lower-case letters, digits and underscores"
@@ -35,6 +38,9 @@ _DATE_TIME = re.compile(
 )
 _INTEGER = re.compile(r"[0-9]{1,15}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_DURATION = re.compile(
+    r"P(?=[0-9T])(?:([0-9]{1,5})D)?(?:T(?=[0-9])(?:([0-9]{1,5})H)?(?:([0-9]{1,7})M)?(?:([0-9]{1,9})S)?)?"
+)
 _IRI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -49,12 +55,14 @@ _DATA_TYPES: Final[Mapping[ValueType, frozenset[str]]] = {
     ValueType.COUNT: _INTEGERS,
     ValueType.POSITIVE: _INTEGERS,
     ValueType.DECIMAL: _INTEGERS,
+    ValueType.DURATION: frozenset({XSD + "duration", XSD + "dayTimeDuration"}),
     ValueType.IRI: _STRINGS,
     ValueType.DIGEST: _STRINGS | {XSD + "hexBinary"},
     ValueType.NAME: _STRINGS,
 }
 
 
+@lru_cache(maxsize=8_192)
 def read_value(value_type: ValueType, lexical: str, data_type: str | None = None) -> Value | None:
     """Read a value in the one form that its type has.
 
@@ -96,6 +104,14 @@ def _read_decimal(lexical: str) -> Value | None:
     return Decimal(lexical) if _DECIMAL.fullmatch(lexical) else None
 
 
+def _read_duration(lexical: str) -> Value | None:
+    found = _DURATION.fullmatch(lexical)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(days, seconds, minutes=minutes, hours=hours)
+
+
 def _matching(pattern: re.Pattern[str]) -> Callable[[str], Value | None]:
     return lambda lexical: lexical if pattern.fullmatch(lexical) else None
 
@@ -105,6 +121,7 @@ _READERS: Final[Mapping[ValueType, Callable[[str], Value | None]]] = {
     ValueType.COUNT: lambda lexical: _read_integer(lexical, 0),
     ValueType.POSITIVE: lambda lexical: _read_integer(lexical, 1),
     ValueType.DECIMAL: _read_decimal,
+    ValueType.DURATION: _read_duration,
     ValueType.IRI: _matching(_IRI),
     ValueType.DIGEST: _matching(_DIGEST),
     ValueType.NAME: _matching(_NAME),

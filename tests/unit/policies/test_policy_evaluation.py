@@ -245,7 +245,7 @@ def test_logical_constraints_nest(shape: object, expected: object) -> None:
 
 def test_a_refused_logical_constraint_is_explained() -> None:
     policy = policy_of([{"action": "use", "constraint": [_built({"or": ["F", "U"]})]}])
-    assert "At least one of: (partner equals did:web:other; place equals DE)" in evaluate(
+    assert "At least one of: (partner equals did:web:other; place of use equals DE)" in evaluate(
         policy, asked(), facts()
     ).explain("en")
 

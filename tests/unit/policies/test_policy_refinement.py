@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations, product
 
@@ -10,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from policies.evaluation import Facts, Request, evaluate
-from policies.model import Connective as Join
 from policies.model import (
+    Conflict,
     Constraint,
     LogicalConstraint,
     Operator,
@@ -19,7 +20,9 @@ from policies.model import (
     Policy,
     PolicyKind,
     Prohibition,
+    Scope,
 )
+from policies.model import Connective as Join
 from policies.odrl import parse_policy, write_policy
 from policies.refinement import compare_with_offer, same_rules
 
@@ -396,3 +399,86 @@ def test_every_policy_is_within_itself_and_has_its_own_rules(policy: Policy) -> 
 def test_what_is_written_is_read_as_the_same_policy(policy: Policy) -> None:
     assume(policy.permissions or policy.prohibitions)
     assert parse_policy(write_policy(policy)) == policy
+
+
+TAKEN_AWAY = [
+    # what is offered, what is wanted, is that within?
+    ([("deniedColumn", "isAnyOf", ["a"])], [], False),
+    ([("deniedColumn", "isAnyOf", ["a"])], [("deniedColumn", "isAnyOf", ["b"])], False),
+    ([("deniedColumn", "isAnyOf", ["a"])], [("deniedColumn", "isAnyOf", ["a", "b"])], True),
+    ([("deniedColumn", "isAnyOf", ["a", "b"])], [("deniedColumn", "eq", ["a"])], False),
+    ([], [("deniedColumn", "eq", ["a"])], True),
+    ([("columnMask", "eq", ["a=hash"])], [], False),
+    ([("columnMask", "eq", ["a=hash"])], [("columnMask", "eq", ["a=null"])], False),
+    ([("columnMask", "eq", ["a=hash"])], [("columnMask", "isAnyOf", ["a=hash", "b=null"])], True),
+    ([("rowFilter", "eq", ["recent"])], [], False),
+    ([("rowFilter", "eq", ["recent"])], [("rowFilter", "isAnyOf", ["recent", "local"])], True),
+    ([("pPercent", "gteq", ["10"])], [], False),
+    ([("pPercent", "gteq", ["10"])], [("pPercent", "gteq", ["5"])], False),
+    ([("pPercent", "gteq", ["10"])], [("pPercent", "gteq", ["15"])], True),
+    ([("maxCellDominance", "eq", ["2,90"])], [], False),
+    ([("maxCellDominance", "eq", ["2,90"])], [("maxCellDominance", "eq", ["2,90"])], True),
+    ([("epsilonTotal", "lteq", ["1"])], [], False),
+    ([("epsilonTotal", "lteq", ["1"])], [("epsilonTotal", "lteq", ["2"])], False),
+    ([("epsilonTotal", "lteq", ["1"])], [("epsilonTotal", "lteq", ["0.5"])], True),
+]
+
+
+@pytest.mark.parametrize(("offered", "wanted", "within"), TAKEN_AWAY)
+def test_what_an_offer_takes_away_of_the_data_cannot_be_bargained_back(
+    offered: list, wanted: list, *, within: bool
+) -> None:
+    def querying(limits: list) -> Policy:
+        constraints = tuple(
+            Constraint(POLICY + name, Operator(operator), tuple(values)) for name, operator, values in limits
+        )
+        return Policy(
+            kind=PolicyKind.OFFER,
+            uid="urn:1",
+            permissions=(Permission("permission/0", POLICY + "query", constraints),),
+        )
+
+    assert compare_with_offer(querying(wanted), querying(offered)).within is within
+
+
+def _about(role: str, scope: Scope | None, *, forbidden: bool = False) -> Policy:
+    rule = Prohibition if forbidden else Permission
+    rules = (rule("rule/0", ODRL + "use", **{role: scope}),)
+    named = {"prohibitions": rules} if forbidden else {"permissions": rules}
+    return Policy(kind=PolicyKind.SET, uid="urn:1", **named)
+
+
+@pytest.mark.parametrize("role", ["target", "assigner", "assignee"])
+@pytest.mark.parametrize(
+    ("offered", "wanted", "within", "keeps"),
+    [
+        (None, None, True, True),
+        (Scope("urn:a"), Scope("urn:a"), True, True),
+        (Scope("urn:a"), Scope("urn:b"), False, False),
+        (Scope("urn:a"), None, False, True),
+        (None, Scope("urn:a"), True, False),
+        (Scope("urn:a"), Scope("urn:a", collection=True), False, False),
+    ],
+)
+def test_a_rule_for_other_data_or_parties_is_not_within(
+    role: str, offered: Scope | None, wanted: Scope | None, *, within: bool, keeps: bool
+) -> None:
+    assert compare_with_offer(_about(role, wanted), _about(role, offered)).within is within
+    kept = compare_with_offer(
+        _about(role, wanted, forbidden=True), _about(role, offered, forbidden=True)
+    ).within
+    assert kept is keeps
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "within"),
+    [(None, "prohibit", True), ("prohibit", None, True), (None, "perm", False), ("invalid", None, False)],
+)
+def test_conflicts_must_be_settled_as_they_were_offered(
+    offered: str | None, wanted: str | None, *, within: bool
+) -> None:
+    def settling(strategy: str | None) -> Policy:
+        return replace(_about("target", None), conflict=strategy and Conflict(strategy))
+
+    assert compare_with_offer(settling(wanted), settling(offered)).within is within
+    assert same_rules(settling(wanted), settling(offered)) is within
