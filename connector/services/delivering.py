@@ -6,12 +6,14 @@ Source:
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from connector.ports import (
+    MOST_DUE,
+    Changes,
     Clock,
     OutboundMessage,
     PeerAnswer,
@@ -23,10 +25,12 @@ from connector.ports import (
 )
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
+OUTBOX = "outbox"
+"""Topic of the changes that call for another look into the outbox."""
 RETRIES = (0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 30.0, 60.0)
 """Seconds until the next attempt; the last one repeats."""
-MOST_AT_ONCE = 64
-"""Messages under way at the same time."""
+MOST_AT_ONCE = 16
+"""Messages under way to one participant at the same time: one that does not answer holds up no other."""
 MOST_ATTEMPTS = 500
 """After about eight hours of silence a message counts as refused."""
 _ANSWER_SECONDS = 5
@@ -35,6 +39,10 @@ _TRY_AGAIN = frozenset({404, 408, 409, 425, 429})
 """Statuses that pass. EDC says 409 to a message that comes before it has saved its own state."""
 _TRY_AGAIN_LIMIT = 8
 _MOST_ANSWER_BYTES = 1_000_000
+
+
+_Exchange = tuple[str, str]
+"""Kind of an exchange, and our pid of it."""
 
 
 class Sender(Protocol):
@@ -49,6 +57,14 @@ class Sender(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Lane:
+    """What is on its way to one participant, and what waits for that, in order."""
+
+    under_way: int = 0
+    waiting: dict[_Exchange, OutboundMessage] = field(default_factory=dict)
+
+
 class Delivering:
     """Empties the outbox.
 
@@ -57,7 +73,8 @@ class Delivering:
         clock: Tells the time.
         peers: Talks to counterparties.
         senders: Who sent it, by kind of exchange.
-        changed: Called with the pid of an exchange whose message has been dealt with.
+        changes: Learns the pid and the kind of each exchange whose message has been dealt with, and of
+            messages for later.
     """
 
     def __init__(
@@ -67,14 +84,18 @@ class Delivering:
         clock: Clock,
         peers: Peers,
         senders: Mapping[str, Sender],
-        changed: Callable[[str], None],
+        changes: Changes,
     ) -> None:
         self._store = store
         self._clock = clock
         self._peers = peers
         self._senders = senders
-        self._changed = changed
-        self._under_way: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._changes = changes
+        self._under_way: dict[_Exchange, asyncio.Task[None]] = {}
+        self._next: dict[_Exchange, OutboundMessage] = {}
+        self._lanes: dict[str, _Lane] = {}
+        self._left_over = False
+        store.follow_outbox(self._post)
 
     async def deliver_due(self) -> timedelta | None:
         """Start sending all messages that are due, each exchange for itself.
@@ -84,9 +105,19 @@ class Delivering:
         """
         now = self._clock.now()
         due, later = await self._store.transact(lambda tx: (tx.due(now), tx.next_due(now)))
+        self._left_over = len(due) >= MOST_DUE
         for message in due:
             self._start(message)
         return None if later is None else max(later - self._clock.now(), timedelta(0))
+
+    def _post(self, messages: Sequence[OutboundMessage]) -> None:
+        """Messages have been saved: what is due leaves at once, without another look into the outbox."""
+        now = self._clock.now()
+        for message in messages:
+            if message.not_before <= now:
+                self._start(message)
+            else:
+                self._changes.notify(OUTBOX)
 
     async def aclose(self) -> None:
         """Give up what is under way; the outbox keeps it for the next start."""
@@ -95,16 +126,36 @@ class Delivering:
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     def _start(self, message: OutboundMessage) -> None:
-        key = (message.exchange, message.pid)
-        if key in self._under_way or len(self._under_way) >= MOST_AT_ONCE:
-            return
-        task = asyncio.create_task(self._attempt(message))
-        self._under_way[key] = task
-        task.add_done_callback(lambda _: self._finish(message))
+        exchange = (message.exchange, message.pid)
+        lane = self._lanes.setdefault(message.peer, _Lane())
+        if exchange in self._under_way:
+            self._next[exchange] = message
+        elif lane.under_way >= MOST_AT_ONCE:
+            lane.waiting[exchange] = message
+        else:
+            lane.under_way += 1
+            task = self._under_way[exchange] = asyncio.create_task(self._attempt(message))
+            task.add_done_callback(lambda _: self._finish(message))
 
     def _finish(self, message: OutboundMessage) -> None:
-        del self._under_way[(message.exchange, message.pid)]
-        self._changed(message.pid)
+        exchange = (message.exchange, message.pid)
+        del self._under_way[exchange]
+        self._lanes[message.peer].under_way -= 1
+        following = self._next.pop(exchange, None)
+        if following is not None and following.body != message.body:
+            self._start(following)
+        self._advance(message.peer)
+        if self._left_over:
+            self._changes.notify(OUTBOX)
+        self._changes.notify(message.pid, message.exchange)
+
+    def _advance(self, peer: str) -> None:
+        """Let the next message to a participant leave, if there is one and room for it."""
+        lane = self._lanes[peer]
+        while lane.waiting and lane.under_way < MOST_AT_ONCE:
+            self._start(lane.waiting.pop(next(iter(lane.waiting))))
+        if not lane.under_way:
+            del self._lanes[peer]
 
     async def _attempt(self, message: OutboundMessage) -> None:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from connector.ports import OutboundMessage, StoredAnswer, Transaction
+from connector.ports import OutboundMessage, StoredAnswer, TokenUsedError, Transaction, UsedToken
 from connector.protocol.exchange import Exchange, RemoteProtocolError, acknowledge, propose
 from connector.protocol.machine import Machine, Party
 from connector.protocol.negotiation import (
@@ -19,6 +19,9 @@ from connector.protocol.negotiation import (
 from connector.protocol.transfer import TRANSFER, TransferMessage, TransferProcess, TransferState
 from schemas.strict_json import JsonObject
 
+NEGOTIATIONS = "negotiations"
+TRANSFERS = "transfers"
+"""The kinds of exchange: first path segments of their addresses, and topics of what changes."""
 Record = TypeVar("Record", ContractNegotiation, TransferProcess)
 
 
@@ -56,12 +59,14 @@ class Delivery:
         path: Where it arrived.
         body: The message, byte for byte.
         identified: Whether it carries an identifier of its own.
+        token: The token that came with it, to be used up together with what the message changes.
     """
 
     peer: str
     path: str
     body: bytes
     identified: bool
+    token: UsedToken | None = None
 
 
 def machine_of(record: ContractNegotiation | TransferProcess) -> Machine:
@@ -147,7 +152,7 @@ def accepted(record: Record, answer: JsonObject | None, now: datetime) -> Record
 
 def kind_of(record: ContractNegotiation | TransferProcess) -> str:
     """First path segment of an exchange's addresses."""
-    return "negotiations" if isinstance(record, ContractNegotiation) else "transfers"
+    return NEGOTIATIONS if isinstance(record, ContractNegotiation) else TRANSFERS
 
 
 def forget_pending(transaction: Transaction, before: Record, after: Record) -> None:
@@ -178,11 +183,15 @@ def once(
         The answer, given now or before.
 
     Raises:
+        TokenUsedError: Its token was used before.
         RemoteProtocolError: The message is new, and not allowed now.
 
     Source:
         docs/adr/0003-exchanges.md
     """
+    token = delivery.token
+    if token is not None and not transaction.remember_token(token.identifier, token.expires, now):
+        raise TokenUsedError(delivery.peer)
     digest = hashlib.sha256(delivery.path.encode() + b"\n" + delivery.body).hexdigest()
     known = transaction.answer(delivery.peer, digest)
     if known is not None and delivery.identified:

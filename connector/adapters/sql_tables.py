@@ -1,0 +1,163 @@
+"""The tables of the participant's memory.
+
+Each record is one row: columns for what is looked up, and the whole record as
+JSON, readable without this software. Rows never leave the store.
+
+Source:
+    docs/adr/0004-one-store.md
+"""
+
+from sqlalchemy import BigInteger, LargeBinary
+from sqlmodel import Column, Field, SQLModel
+
+
+class DatasetRow(SQLModel, table=True):
+    """An offered dataset."""
+
+    __tablename__ = "datasets"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class NegotiationRow(SQLModel, table=True):
+    """A contract negotiation."""
+
+    __tablename__ = "negotiations"
+    pid: str = Field(primary_key=True)
+    peer: str = Field(index=True)
+    peer_pid: str | None = Field(default=None, index=True)
+    state: str | None
+    created: float
+    record: str
+
+
+class AgreementRow(SQLModel, table=True):
+    """An agreement with its evidence."""
+
+    __tablename__ = "agreements"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class TransferRow(SQLModel, table=True):
+    """A transfer process."""
+
+    __tablename__ = "transfers"
+    pid: str = Field(primary_key=True)
+    peer: str = Field(index=True)
+    peer_pid: str | None = Field(default=None, index=True)
+    token_digest: str | None = Field(default=None, index=True)
+    state: str | None
+    created: float
+    record: str
+
+
+class ComputationRow(SQLModel, table=True):
+    """A computation."""
+
+    __tablename__ = "computations"
+    identifier: str = Field(primary_key=True)
+    state: str
+    created: float
+    record: str
+
+
+class OutputRow(SQLModel, table=True):
+    """The content of a checked output."""
+
+    __tablename__ = "outputs"
+    computation: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class AnswerRow(SQLModel, table=True):
+    """The inbox: messages already taken, with the answers given."""
+
+    __tablename__ = "inbox"
+    peer: str = Field(primary_key=True)
+    digest: str = Field(primary_key=True)
+    received: float
+    record: str
+
+
+class OutboundRow(SQLModel, table=True):
+    """The outbox: at most one undelivered message per exchange."""
+
+    __tablename__ = "outbox"
+    exchange: str = Field(primary_key=True)
+    pid: str = Field(primary_key=True)
+    not_before: float = Field(index=True)
+    record: str
+
+
+class UseRow(SQLModel, table=True):
+    """Uses counted under one rule of an agreement, reserved ones included."""
+
+    __tablename__ = "uses"
+    agreement_id: str = Field(primary_key=True)
+    rule: str = Field(primary_key=True)
+    used: int
+
+
+class LedgerRow(SQLModel, table=True):
+    """The ledger: append-only."""
+
+    __tablename__ = "ledger"
+    index: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    identifier: str = Field(index=True)
+    dataset: str = Field(index=True)
+    leaf_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    leaf: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    kind: str
+    agreement_id: str
+    raw_rows_out: int = Field(sa_type=BigInteger)
+    raw_bytes_out: int = Field(sa_type=BigInteger)
+    result_bytes_out: int = Field(sa_type=BigInteger)
+    recorded: float
+
+
+class DocumentRow(SQLModel, table=True):
+    """Evidence files, byte for byte."""
+
+    __tablename__ = "documents"
+    identifier: str = Field(primary_key=True)
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class TreeHeadRow(SQLModel, table=True):
+    """Signed states of our ledger, and of those of our partners."""
+
+    __tablename__ = "tree_heads"
+    ledger: str = Field(primary_key=True)
+    size: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    created: float
+    record: str
+
+
+class QueryRow(SQLModel, table=True):
+    """A federated query that this participant has asked."""
+
+    __tablename__ = "queries"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class RemoteDatasetRow(SQLModel, table=True):
+    """A dataset in another participant's catalog, as last read."""
+
+    __tablename__ = "remote_datasets"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class TokenRow(SQLModel, table=True):
+    """Tokens that counterparties have used: each counts once."""
+
+    __tablename__ = "used_tokens"
+    token: str = Field(primary_key=True)
+    expires: float = Field(index=True)
