@@ -1,12 +1,15 @@
-"""How long a connector takes to be ready, and how much of that is loading code."""
+"""How long a connector takes to be ready, how much of that is loading code, and its memory."""
 
 import ast
 import http.client
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,11 +19,25 @@ from bench.participants import Participant, initialise
 TIMES = 7
 GOAL = 1.0
 """Seconds from the start of the process to the first 200 of /readyz."""
+GOAL_IDLE = 150.0
+"""MiB that a connector holds while nothing happens."""
 _ROOT = Path(__file__).parents[1]
 _OURS = ("connector", "schemas", "policies", "catalog")
 _PATIENCE = 60.0
 _PAUSE = 0.002
+_IDLE = 1.0
+_MEMORY = {
+    "resident": "VmRSS",
+    "of that its own": "RssAnon",
+    "of that files mapped, such as libraries": "RssFile",
+}
+"""What is reported of the kernel's account of a process, and its name there."""
 _OK = 200
+_QUIETLY = (
+    "import gc, sys, connector.__main__ as entry; gc.disable();"
+    " sys.modules.update(dict.fromkeys(entry.NOT_FOR_CONNECTORS))"
+)
+"""Loading as the command does it."""
 
 
 def measure() -> list[Table]:
@@ -31,12 +48,13 @@ def measure() -> list[Table]:
         known = initialise(root / "known", "known")
         _seconds_to_ready(known)
         again = [_seconds_to_ready(known) for _ in range(TIMES)]
+        idle = _idle(known)
     rows = {
         "`allmende serve` to /readyz 200, new database": new,
         "`allmende serve` to /readyz 200, existing database": again,
-        "`import connector.cli` alone": _imports("import connector.cli"),
-        "the third-party packages alone": _imports(f"import {', '.join(_third_party())}"),
-        "`python -c pass`": _imports("pass"),
+        "`allmende serve --help`: all loaded, nothing started": _runs("-m", "connector", "serve", "--help"),
+        "the third-party packages alone": _runs("-c", f"{_QUIETLY}; import {', '.join(_third_party())}"),
+        "`python -c pass`": _runs("-c", "pass"),
     }
     return [
         Table(
@@ -47,12 +65,42 @@ def measure() -> list[Table]:
                 f"Goal: ready within {GOAL * MILLISECONDS:.0f} ms.",
                 "The third-party row imports what our modules import of others, without ours.",
             ],
-        )
+        ),
+        Table(
+            f"Memory of a connector that has been idle for {_IDLE:.0f} s",
+            ("what", "MiB"),
+            [[name, f"{idle[field]:.0f}"] for name, field in _MEMORY.items()],
+            [f"Goal: at most {GOAL_IDLE:.0f} MiB resident; processes share what is mapped."],
+        ),
     ]
 
 
 def _seconds_to_ready(participant: Participant) -> float:
     """Start a connector, wait until it says that it is ready, and stop it."""
+    began = time.perf_counter()
+    with _ready(participant):
+        return time.perf_counter() - began
+
+
+def _idle(participant: Participant) -> dict[str, float]:
+    """MiB per line of a connector's account, some time after it became ready; medians."""
+    accounts = []
+    for _ in range(TIMES):
+        with _ready(participant) as process:
+            time.sleep(_IDLE)
+            accounts.append(_account(process.pid))
+    return {field: statistics.median(account[field] for account in accounts) for field in _MEMORY.values()}
+
+
+def _account(process: int) -> dict[str, float]:
+    text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    sizes = re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)
+    return {name: int(kibibytes) / 1024 for name, kibibytes in sizes}
+
+
+@contextmanager
+def _ready(participant: Participant) -> Iterator["subprocess.Popen[bytes]"]:
+    """A connector that says it is ready; stopped at the end."""
     began = time.perf_counter()
     process = subprocess.Popen(participant.serve_command, stdout=subprocess.DEVNULL)
     try:
@@ -60,7 +108,7 @@ def _seconds_to_ready(participant: Participant) -> float:
             assert process.poll() is None, "the connector has ended before it was ready"
             assert time.perf_counter() - began < _PATIENCE, "the connector did not become ready"
             time.sleep(_PAUSE)
-        return time.perf_counter() - began
+        yield process
     finally:
         process.terminate()
         process.wait(_PATIENCE)
@@ -77,9 +125,9 @@ def _is_ready(address: str) -> bool:
         connection.close()
 
 
-def _imports(code: str) -> list[float]:
+def _runs(*arguments: str) -> list[float]:
     def run() -> None:
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=_ROOT)
+        subprocess.run([sys.executable, *arguments], check=True, cwd=_ROOT, stdout=subprocess.DEVNULL)
 
     run()
     return timed(run, TIMES)
@@ -87,7 +135,7 @@ def _imports(code: str) -> list[float]:
 
 def _third_party() -> list[str]:
     """The third-party modules that a serving process loads because modules of ours name them."""
-    program = "import sys, connector.cli; print(*sys.modules)"
+    program = f"{_QUIETLY}; import connector.serving; print(*sys.modules)"
     listed = subprocess.run(
         [sys.executable, "-c", program], check=True, cwd=_ROOT, capture_output=True, text=True
     )

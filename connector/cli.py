@@ -1,44 +1,49 @@
 """The `allmende` command.
 
 Results go to stdout, progress and problems to stderr. Exit codes: 0 done, 1 the
-answer is no (a verification or a demonstration failed), 2 it could not be tried.
+answer is no (a verification or a demonstration failed), 2 it could not be tried,
+3 a query that was tried is refused.
 """
 
 import asyncio
 import json
-import logging
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, cast
 
 import typer
-import uvloop
 from rich.console import Console
 
-from connector.adapters.key_files import KeyFileError
-from connector.adapters.management_token import ManagementTokenError
-from connector.adapters.sql_store import StoreUnavailableError
-from connector.app import Connector
+from connector import serving
+from connector.adapters.rdf_canonicaliser import RdfCanonicaliser
+from connector.adapters.system_clock import SystemClock
 from connector.demo.running import DemonstrationError, DemonstrationOptions, demonstrate
 from connector.evidence.agreements import AGREEMENT_FILE
+from connector.evidence.checking import check_file
 from connector.evidence.did import parse_did_document
 from connector.evidence.errors import EvidenceError
 from connector.evidence.receipts import RECEIPT_FILE
 from connector.evidence.verification import Verification, verify_file
+from connector.evidence_commands import key_commands, ledger_commands, show_checks
 from connector.initialising import initialise
-from connector.serving import StartError, serve
-from connector.settings import ConfigurationError, read_settings, require_address
+from connector.policy_commands import commands as policy_commands
+from connector.settings import require_address
+from connector.trying import Trial, try_query
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(policy_commands, name="policy")
+app.add_typer(ledger_commands, name="ledger")
+app.add_typer(key_commands, name="keys")
+_queries = typer.Typer(no_args_is_help=True, help="Governed queries.")
+app.add_typer(_queries, name="query")
 _errors = Console(stderr=True, highlight=False)
 _LARGEST_FILE = 10_000_000
 _HTTPS_PORT, _HTTP_PORT = 443, 80
 _INTERRUPTED = 130
+_REFUSED = 3
 _MARKS = (AGREEMENT_FILE.encode(), RECEIPT_FILE.encode(), b'"signedAgreement"', b'"signedReceipt"')
 """Two for each kind of file, far apart: one damaged byte cannot hide what a file was meant to be."""
 _WORDS = {
@@ -61,13 +66,13 @@ _WORDS = {
 }
 
 
-def main() -> None:
-    """Run the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a character must not end the command.
-            stream.reconfigure(errors="replace")
-    app()
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Args:
+        arguments: What follows `allmende` on the command line.
+    """
+    app(arguments, prog_name="allmende")
 
 
 def _fail(sentence: str, code: int = 2) -> NoReturn:
@@ -80,13 +85,7 @@ def _sentences() -> Iterator[None]:
     """Turn expected problems into one sentence and an exit code."""
     try:
         yield
-    except (
-        ConfigurationError,
-        StartError,
-        KeyFileError,
-        ManagementTokenError,
-        StoreUnavailableError,
-    ) as problem:
+    except serving.EXPECTED as problem:
         _fail(str(problem))
 
 
@@ -124,37 +123,15 @@ def _local_port(public_url: str) -> int:
     return 8080 if port in {None, _HTTP_PORT, _HTTPS_PORT} else int(port or 0)
 
 
-@app.command("serve")
-def serve_command(
-    config: Annotated[Path, typer.Option(help="The participant's configuration file.")] = Path(
-        "allmende.toml"
-    ),
-    *,
-    until_stdin_closes: Annotated[
-        bool, typer.Option(help="Also stop when standard input closes: whoever started us has gone.")
-    ] = False,
-) -> None:
+@app.command(
+    "serve",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def serve_command(context: typer.Context) -> None:
     """Run a participant's connector until Ctrl-C."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    with _sentences():
-        settings = read_settings(config)
-        uvloop.run(serve(settings, _announce, until_stdin_closes=until_stdin_closes))
-
-
-def _announce(connector: Connector) -> None:
-    where = connector.settings.management
-    address = f"http://{where.host}:{where.port}"
-    for notice in connector.notices:
-        _errors.print(f"allmende: {notice}", style="yellow", markup=False, soft_wrap=True)
-    facts: JsonObject = {
-        "did": connector.did,
-        "public": connector.settings.public_url,
-        "catalog": f"{connector.settings.public_url}/catalog",
-        "management": address,
-        "login": f"{address}/?token={connector.token}",
-    }
-    typer.echo(json.dumps(facts))
-    sys.stdout.flush()
+    # Its options are its own: as a process, `allmende serve` does not come through here.
+    serving.main(context.args)
 
 
 @app.command()
@@ -188,10 +165,15 @@ def verify(
     language: Annotated[Literal["de", "en"], typer.Option("--lang", help="de or en.")] = "en",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    explain: Annotated[bool, typer.Option(help="Print each check; tree heads can be checked, too.")] = False,
 ) -> None:
     """Check an agreement or a receipt offline; exit 1 with the reason if anything was changed."""
     pinned = dict(_pinned(path) for path in did_document or [])
     data = _read(file)
+    if explain:
+        checks = check_file(data, pinned=pinned, rdf=RdfCanonicaliser())
+        show_checks(checks, language, as_json=as_json)
+        return
     if not any(mark in data for mark in _MARKS):
         _fail(f"{file} is neither an agreement nor a receipt of Allmende.")
     try:
@@ -206,13 +188,36 @@ def verify(
         _show(verification, language)
 
 
+@_queries.command("try")
+def query_try(
+    statement: Annotated[str, typer.Argument(help="One SELECT over the table `data`.")],
+    data: Annotated[Path, typer.Option(help="A Parquet, CSV or Arrow file: the table `data`.")],
+    policy: Annotated[Path, typer.Option(help="An ODRL policy as JSON.")],
+    purpose: Annotated[str | None, typer.Option(help="The purpose that is declared, an IRI.")] = None,
+    partner: Annotated[str | None, typer.Option(help="Who asks, a DID.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="A publication file with the columns' roles; inferred otherwise.")
+    ] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(help="A statement that was answered before; may be repeated.")
+    ] = None,
+    language: Annotated[Literal["de", "en"], typer.Option("--lang", help="de or en.")] = "en",
+) -> None:
+    """Show as JSON what a partner would get under a policy; exit 3 where the query is refused."""
+    trial = Trial(data, policy, statement, purpose, partner, dataset, tuple(after or ()))
+    outcome = asyncio.run(try_query(trial, SystemClock().now()))
+    typer.echo(outcome.as_json(language))
+    if outcome.status == "refused":
+        raise typer.Exit(_REFUSED)
+
+
 def _show(verification: Verification, language: Literal["de", "en"]) -> None:
     words = _WORDS[language]
     typer.echo(f"{words['valid']}: {words[verification.kind]} {verification.identifier}")
     for party in verification.parties:
         typer.echo(f"  {party.did}")
         typer.echo(f"    {words['key']} {party.key_fingerprint} ({words[party.key_source]})")
-    for sentence in (*verification.steps, verification.limit):
+    for sentence in (*verification.steps, *verification.missing, verification.limit):
         typer.echo(sentence[language])
 
 

@@ -1,18 +1,31 @@
-"""Serving: both listeners of one connector in one process, until it is told to stop."""
+"""Serving: both listeners of one connector in one process, until it is told to stop.
 
+This is the program behind `allmende serve`, too: its process loads nothing that only other commands need.
+"""
+
+import argparse
 import asyncio
 import errno
+import gc
+import json
+import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
 
+import uvloop
 from starlette.types import ASGIApp
 
+from connector.adapters.key_files import KeyFileError
+from connector.adapters.management_token import ManagementTokenError
+from connector.adapters.sql_store import StoreUnavailableError
 from connector.app import Connector, build_connector, listener
-from connector.settings import Listener, Settings
+from connector.settings import ConfigurationError, Listener, Settings, read_settings
 
 _REMEDIES = {
     errno.EADDRINUSE: "Stop the program that uses the port, or set another one ({name}.port).",
@@ -23,6 +36,77 @@ _OTHER_REMEDY = "Set an address of this machine ({name}.host)."
 
 class StartError(Exception):
     """The connector cannot start; the sentence names the cause and the remedy."""
+
+
+EXPECTED: Final = (
+    ConfigurationError,
+    StartError,
+    KeyFileError,
+    ManagementTokenError,
+    StoreUnavailableError,
+)
+"""Problems of a start that are the operator's to solve; each is a sentence."""
+_RED, _YELLOW = 31, 33
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a participant's connector until Ctrl-C.
+
+    Args:
+        arguments: What follows `allmende serve` on the command line.
+
+    Raises:
+        SystemExit: With 2, and one sentence on stderr, where it cannot start.
+    """
+    asked = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = read_settings(asked.config)
+        uvloop.run(serve(settings, _announce, until_stdin_closes=asked.until_stdin_closes))
+    except EXPECTED as problem:
+        _say(str(problem), _RED)
+        raise SystemExit(2) from problem
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "allmende serve", description="Run a participant's connector until Ctrl-C.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("allmende.toml"),
+        help="The participant's configuration file (default: %(default)s).",
+    )
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="Also stop when standard input closes: whoever started us has gone.",
+    )
+    return parser
+
+
+def _announce(connector: Connector) -> None:
+    where = connector.settings.management
+    address = f"http://{where.host}:{where.port}"
+    for notice in connector.notices:
+        _say(notice, _YELLOW)
+    facts = {
+        "did": connector.did,
+        "public": connector.settings.public_url,
+        "catalog": f"{connector.settings.public_url}/catalog",
+        "management": address,
+        "login": f"{address}/?token={connector.token}",
+    }
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def _say(sentence: str, colour: int) -> None:
+    """Tell whoever watches; in colour on a terminal."""
+    line = f"allmende: {sentence}"
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    sys.stderr.write(f"\x1b[{colour}m{line}\x1b[0m\n" if coloured else f"{line}\n")
 
 
 async def serve(
@@ -66,6 +150,7 @@ async def _serve_both(
             break
         await asyncio.sleep(0.005)
     else:
+        gc.freeze()  # the routes and all they need stay, too
         announce()
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)

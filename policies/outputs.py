@@ -258,7 +258,8 @@ def _single_precision(name: str, content: bytes) -> dict[str, NDArray[np.float32
     except (SafetensorError, ValueError, KeyError) as error:
         raise OutputRefusedError(name, _not_model(name)) from error
     with np.errstate(over="ignore"):  # too large for single precision becomes infinite, and is refused
-        single = {key: tensors[key].astype(np.float32) + np.float32(0) for key in sorted(tensors)}
+        # Adding makes a number without a dimension one of NumPy's scalars, which is no tensor.
+        single = {key: np.asarray(tensors[key].astype(np.float32) + np.float32(0)) for key in sorted(tensors)}
     if not all(np.isfinite(tensor).all() for tensor in single.values()):
         raise OutputRefusedError(name, _not_finite(name))
     return single

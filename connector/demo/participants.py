@@ -174,8 +174,8 @@ class Participant:
         with (self.directory / _LOG).open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-c",
-                "from connector.cli import main; main()",
+                "-m",
+                "connector",
                 "serve",
                 "--config",
                 str(self.directory / CONFIGURATION),

