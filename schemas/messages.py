@@ -203,6 +203,27 @@ def bearer_data_address(endpoint: str, token: str) -> DataAddress:
     return DataAddress(endpoint_type=HTTP_ENDPOINT_TYPE, endpoint=endpoint, endpoint_properties=named)
 
 
+def push_data_address(endpoint: str, token: str) -> DataAddress:
+    """Describe an HTTP endpoint to which data are pushed, so that EDC understands it, too.
+
+    Args:
+        endpoint: Address to which the data are posted.
+        token: What the sender sends as `Authorization: Bearer`.
+
+    Source:
+        EDC, data address of type HttpData: `baseUrl`, `authKey`, `authCode`.
+    """
+    properties = {
+        "authorization": token,
+        "authType": "bearer",
+        EDC + "baseUrl": endpoint,
+        EDC + "authKey": "Authorization",
+        EDC + "authCode": f"Bearer {token}",
+    }
+    named = tuple(EndpointProperty(name=key, value=value) for key, value in properties.items())
+    return DataAddress(endpoint_type="HttpData", endpoint=endpoint, endpoint_properties=named)
+
+
 class DataService(TypedObject):
     """A connector, as a catalog names it."""
 

@@ -1,5 +1,8 @@
 """The release receipt: a provider's signed statement about one result that left its house.
 
+Its recipient countersigns: a second statement, about the receipt as a whole, so
+that the receipt and its place in the ledger stay what they were.
+
 Source:
     docs/evidence.md
 """
@@ -10,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from connector.evidence.agreements import CONTEXT, CONTEXT_DIGESTS
-from connector.evidence.documents import canonical, file_bytes
+from connector.evidence.documents import canonical, digest, file_bytes, mapping, read_file, text
 from connector.evidence.errors import EvidenceError
 from connector.evidence.ledger import leaf_hash
 from schemas.strict_json import JsonObject, JsonValue
@@ -27,6 +30,7 @@ RECEIPT_MEMBERS: Final = (
     "kind",
     "purpose",
     "requestDigest",
+    "decision",
     "rulesApplied",
     "started",
     "ended",
@@ -36,6 +40,20 @@ RECEIPT_MEMBERS: Final = (
     "rawData",
     "resultBytesOut",
     "suppressedGroups",
+    "ledgerIndex",
+    "contextDigests",
+    "verificationMethod",
+    "didDocumentDigest",
+)
+COUNTERSIGNATURE: Final = "countersignature"
+"""Member of a receipt file: the recipient's statement, where there is one."""
+COUNTERSIGNATURE_MEMBERS: Final = (
+    "@context",
+    "id",
+    "type",
+    "receipt",
+    "recipient",
+    "received",
     "contextDigests",
     "verificationMethod",
     "didDocumentDigest",
@@ -79,7 +97,9 @@ class Release:
         dataset_digest: SHA-256 of the data that were read.
         kind: `query`, `computation` or `download`: the data file as it is.
         purpose: IRI of the declared purpose.
-        request_digest: SHA-256 of the statement, of the algorithm, or of the transfer's pid.
+        request_digest: SHA-256 of the statement, of the algorithm, or of the transfer's pid
+            (and, of a part of a file, of a space and the part after it).
+        decision: What the agreement said, as data: the action, and the permission that opens it.
         rules_applied: The restrictions that were enforced, as data.
         started: When it began.
         ended: When the result was released.
@@ -90,6 +110,8 @@ class Release:
         raw_rows_out: Rows of raw data that left, as counted.
         raw_bytes_out: Bytes of raw data that left, as counted.
         suppressed_groups: Groups that were withheld as too small.
+        ledger_index: Position of the receipt in the provider's ledger.
+        part: Which bytes of a file left, such as `bytes 0-99/1000`; None for a whole one.
     """
 
     identifier: str
@@ -104,6 +126,7 @@ class Release:
     kind: Literal["query", "computation", "download"]
     purpose: str
     request_digest: str
+    decision: Mapping[str, JsonValue]
     rules_applied: Mapping[str, JsonValue]
     started: datetime
     ended: datetime
@@ -114,6 +137,8 @@ class Release:
     raw_rows_out: int
     raw_bytes_out: int
     suppressed_groups: int
+    ledger_index: int
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +176,21 @@ def release_receipt(release: Release) -> JsonObject:
         "kind": release.kind,
         "purpose": release.purpose,
         "requestDigest": release.request_digest,
+        "decision": dict(release.decision),
         "rulesApplied": dict(release.rules_applied),
         "started": _moment(release.started),
         "ended": _moment(release.ended),
         "uses": {"before": release.uses_before, "after": release.uses_after},
         "sandboxTier": release.sandbox_tier,
         "outputs": [_output(output) for output in release.outputs],
-        "rawData": {"rowsOut": release.raw_rows_out, "bytesOut": release.raw_bytes_out},
+        "rawData": {
+            "rowsOut": release.raw_rows_out,
+            "bytesOut": release.raw_bytes_out,
+            **({} if release.part is None else {"part": release.part}),
+        },
         "resultBytesOut": sum(output.size for output in release.outputs),
         "suppressedGroups": release.suppressed_groups,
+        "ledgerIndex": release.ledger_index,
         "contextDigests": dict(CONTEXT_DIGESTS),
         "verificationMethod": release.verification_method,
         "didDocumentDigest": release.did_document_digest,
@@ -203,6 +234,69 @@ def receipt_file(
     )
 
 
+def receipt_countersignature(
+    signed_receipt: Mapping[str, JsonValue],
+    *,
+    verification_method: str,
+    did_document_digest: str,
+    received: datetime,
+) -> JsonObject:
+    """What the recipient signs: that it has got what exactly this receipt states.
+
+    Args:
+        signed_receipt: The receipt with its issuer's proof.
+        verification_method: Identifier of the recipient's key.
+        did_document_digest: SHA-256 (JCS) of the recipient's DID document.
+        received: When it arrived.
+
+    Raises:
+        EvidenceError: The receipt names no recipient, or the time has no zone.
+    """
+    identifier = text(signed_receipt, "id")
+    return {
+        "@context": list(CONTEXT),
+        "id": f"{identifier}#{COUNTERSIGNATURE}",
+        "type": "ReceiptCountersignature",
+        "receipt": {"id": identifier, "digest": digest(signed_receipt)},
+        "recipient": text(signed_receipt, "recipient"),
+        "received": _moment(received),
+        "contextDigests": dict(CONTEXT_DIGESTS),
+        "verificationMethod": verification_method,
+        "didDocumentDigest": did_document_digest,
+    }
+
+
+def countersigned_file(
+    receipt: bytes, countersignature: Mapping[str, JsonValue], did_document: Mapping[str, JsonValue]
+) -> bytes:
+    """A receipt file with the recipient's countersignature in it.
+
+    Args:
+        receipt: The receipt file, without one.
+        countersignature: The recipient's statement with its proof.
+        did_document: The recipient's DID document, verbatim.
+
+    Raises:
+        EvidenceError: The bytes are no receipt file.
+    """
+    document = read_file(receipt)
+    signers = {**mapping(document, "didDocuments"), text(countersignature, "recipient"): dict(did_document)}
+    return file_bytes({**document, COUNTERSIGNATURE: dict(countersignature), "didDocuments": signers})
+
+
+def without_countersignature(countersigned: bytes) -> bytes:
+    """The receipt file as it was before its recipient countersigned it.
+
+    Raises:
+        EvidenceError: The bytes are no receipt file with a countersignature.
+    """
+    document = read_file(countersigned)
+    recipient = text(mapping(document, COUNTERSIGNATURE), "recipient")
+    others = {did: one for did, one in mapping(document, "didDocuments").items() if did != recipient}
+    kept = {name: value for name, value in document.items() if name != COUNTERSIGNATURE}
+    return file_bytes({**kept, "didDocuments": others})
+
+
 def _require_plausible(release: Release) -> None:
     if release.ended < release.started:
         raise EvidenceError("A release cannot end before it started.")
@@ -212,6 +306,7 @@ def _require_plausible(release: Release) -> None:
         release.raw_rows_out,
         release.raw_bytes_out,
         release.suppressed_groups,
+        release.ledger_index,
         *(output.size for output in release.outputs),
     )
     if min(figures) < 0:

@@ -1,6 +1,7 @@
 """The data plane: governed queries, computations, their checked outputs and receipts.
 
-One route sends rows: `/file`, for datasets whose agreement permits to reproduce them.
+One route sends rows: `/file`, for datasets whose agreement permits to reproduce them. One
+takes them: `/received`, from providers that we have asked to push.
 """
 
 from collections.abc import Mapping
@@ -13,15 +14,18 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from connector.http.authentication import bearer_token
+from connector.http.problems import PROBLEM_JSON
+from connector.http.ranges import RangeNotSatisfiableError, wanted_part
 from connector.ports import Changes, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState
+from connector.protocol.machine import Party
 from connector.services.accessing import AccessDeniedError
-from connector.services.asking import RECEIPT_HEADER
 from connector.services.computing import Computing, JobRequest
-from connector.services.handing_over import KIND as DOWNLOAD
-from connector.services.handing_over import HandingOver
+from connector.services.handing_over import HandedOver, HandingOver, Offered, Part
 from connector.services.querying import ARROW_STREAM, AnsweringQueries
-from connector.services.transferring import FILE_PATH, token_digest
+from connector.services.receipting import RECEIPT_HEADER, RECEIPT_KINDS
+from connector.services.receiving import Pushed, Receiving
+from connector.services.transferring import FILE_PATH, RECEIVED_PATH, token_digest
 from connector.services.waiting import settled
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
@@ -29,7 +33,6 @@ PREFIX: Final = "/data"
 _MOST_STATEMENT_BYTES: Final = 20_000
 _MOST_JOB_BYTES: Final = 2_000_000
 _LONGEST_WAIT: Final = 30
-_RECEIPT_KINDS: Final = frozenset({"query", "computation", DOWNLOAD})
 
 
 class _Body(BaseModel):
@@ -61,6 +64,7 @@ class DataPlaneServices:
     querying: AnsweringQueries
     computing: Computing
     handing_over: HandingOver
+    receiving: Receiving
     changes: Changes
 
 
@@ -98,15 +102,8 @@ def data_plane_router(services: DataPlaneServices) -> APIRouter:
         found, content = await services.computing.output(_token(request), identifier, name)
         return Response(content, media_type=found.media_type)
 
-    @router.get(FILE_PATH)
-    async def file(request: Request) -> Response:
-        handed = await services.handing_over.open(_bare_token(request))
-        headers = {
-            "content-length": str(handed.size),
-            "content-disposition": f'attachment; filename="{handed.name}"',
-            RECEIPT_HEADER: handed.receipt,
-        }
-        return StreamingResponse(handed.chunks, media_type=handed.media_type, headers=headers)
+    _add_file(router, services)
+    _add_received(router, services)
 
     @router.get("/receipts/{identifier}")
     async def receipt(request: Request, identifier: str) -> Response:
@@ -117,12 +114,82 @@ def data_plane_router(services: DataPlaneServices) -> APIRouter:
     return router
 
 
+def _add_file(router: APIRouter, services: DataPlaneServices) -> None:
+    @router.head(FILE_PATH)
+    async def look(request: Request) -> Response:
+        offered = await services.handing_over.look(_bare_token(request))
+        headers = {**_file_headers(offered), "content-length": str(offered.size)}
+        return Response(media_type=offered.media_type, headers=headers)
+
+    @router.get(FILE_PATH)
+    async def file(request: Request) -> Response:
+        headers = request.headers
+
+        def choose(offered: Offered) -> Part | None:
+            tag = _entity_tag(offered)
+            return wanted_part(headers.get("range"), headers.get("if-range"), etag=tag, size=offered.size)
+
+        try:
+            handed = await services.handing_over.open(_bare_token(request), choose)
+        except RangeNotSatisfiableError as beyond:
+            return _not_satisfiable(beyond)
+        return _handed_over(handed)
+
+
+def _handed_over(handed: HandedOver) -> Response:
+    headers = {
+        **_file_headers(handed.file),
+        "content-length": str(handed.size),
+        RECEIPT_HEADER: handed.receipt,
+    }
+    if handed.part is not None:
+        headers["content-range"] = handed.part.of(handed.file.size)
+    status = 200 if handed.part is None else 206
+    return StreamingResponse(handed.chunks, status, media_type=handed.file.media_type, headers=headers)
+
+
+def _file_headers(offered: Offered) -> dict[str, str]:
+    return {
+        "accept-ranges": "bytes",
+        "etag": _entity_tag(offered),
+        "content-disposition": f'attachment; filename="{offered.name}"',
+    }
+
+
+def _entity_tag(offered: Offered) -> str:
+    return f'"{offered.digest}"'
+
+
+def _not_satisfiable(beyond: RangeNotSatisfiableError) -> Response:
+    body = {"type": "about:blank", "title": "Range not satisfiable", "status": 416, "detail": str(beyond)}
+    headers = {"content-range": f"bytes */{beyond.size}"}
+    return JSONResponse(body, 416, headers=headers, media_type=PROBLEM_JSON)
+
+
+def _add_received(router: APIRouter, services: DataPlaneServices) -> None:
+    async def pushed(request: Request, pid: str) -> Response:
+        received = await services.receiving.take(
+            pid,
+            _token(request),
+            Pushed(
+                chunks=request.stream(),
+                media_type=request.headers.get("content-type", "").partition(";")[0].strip().lower(),
+                receipt=request.headers.get(RECEIPT_HEADER),
+            ),
+        )
+        return JSONResponse({"bytes": received.size, "sha256": received.sha256})
+
+    for method in ("POST", "PUT"):
+        router.add_api_route(RECEIVED_PATH + "/{pid}", pushed, methods=[method])
+
+
 async def _settled(
     services: DataPlaneServices, token: str, identifier: str, after: str | None, wait: timedelta
 ) -> Computation:
     """A computation, once it has left the state `after`, or when the wait is over."""
     return await settled(
         services.changes,
+        identifier,
         lambda: services.computing.shown(token, identifier),
         lambda record: record.state != after,
         wait,
@@ -136,9 +203,10 @@ def _receipt(tx: Transaction, digest: str, identifier: str) -> bytes:
     content = tx.document(identifier)
     if (
         transfer is None
+        or transfer.role is not Party.PROVIDER
         or entry is None
         or content is None
-        or entry.kind not in _RECEIPT_KINDS
+        or entry.kind not in RECEIPT_KINDS
         or entry.agreement_id != transfer.agreement_id
     ):
         raise AccessDeniedError("There is no such receipt.")

@@ -5,19 +5,16 @@ Source:
 """
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from connector.evidence.documents import mappings, text
 from connector.evidence.errors import EvidenceError
-from connector.evidence.verification import verify_file
 from connector.ports import (
     Clock,
     EvidenceExistsError,
@@ -42,12 +39,15 @@ from connector.queries.plan import QueryPlan
 from connector.services.delivering import reason_in
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.opening import OpenedEndpoint, Opening
+from connector.services.receipting import RECEIPT_HEADER, Receipting, require_receipt
+from policies.left_operands import FEDERATED_MIN_PARTICIPANTS
+from policies.odrl import parse_policy
+from policies.restrictions import values_in
 
 _SECONDS = 60
 _MOST_RESULT_BYTES = 64_000_000
 _MOST_RECEIPT_BYTES = 1_000_000
 _OK = 200
-RECEIPT_HEADER = "allmende-receipt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +100,25 @@ class AskingQueries:
         identifiers: Names queries.
         peers: Talks to providers.
         opening: Opens their data planes.
+        receipting: Countersigns receipts.
     """
 
     def __init__(
-        self, *, store: Store, clock: Clock, identifiers: Identifiers, peers: Peers, opening: Opening
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        identifiers: Identifiers,
+        peers: Peers,
+        opening: Opening,
+        receipting: Receipting,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
         self._peers = peers
         self._opening = opening
+        self._receipting = receipting
 
     async def ask(
         self, statement: str, purpose: str | None = None, agreements: Sequence[str] | None = None
@@ -133,6 +142,9 @@ class AskingQueries:
         sites = await self._store.transact(lambda tx: _sites(tx, agreements))
         plan, chosen = _plan(statement, sites)
         answers = await asyncio.gather(*(self._ask_site(site, plan, statement, purpose) for site in chosen))
+        answers = enough_together(
+            list(zip(answers, (_fewest(site.agreement) for site in chosen), strict=True))
+        )
         partials = {answer.agreement_id: table for answer, table in answers if table is not None}
         merged = merge_partials(plan, partials) if partials else pa.table({})
         return FederatedResult(merged, tuple(answer for answer, _ in answers))
@@ -189,7 +201,9 @@ class AskingQueries:
         if found.status != _OK:
             raise RequestRefusedError(f"The provider gave a result, but no receipt: {reason_in(found)}.")
         require_receipt(found.body, identifier, site.agreement, {"partials.arrow": answer.body})
-        await self._store.transact(lambda tx: tx.save_document(identifier, found.body))
+        await self._store.transact(
+            lambda tx: self._receipting.keep(tx, identifier, found.body, endpoint.transfer_pid)
+        )
         return identifier
 
     async def _note(self, site: _Site, statement: str, purpose: str | None, answer: SiteAnswer) -> None:
@@ -211,31 +225,46 @@ class AskingQueries:
         await self._store.transact(lambda tx: tx.save_query(record))
 
 
-def require_receipt(
-    data: bytes, identifier: str, agreement: ContractAgreement, contents: Mapping[str, bytes]
-) -> None:
-    """Refuse a result whose receipt is not the provider's signed word about exactly this result.
+Answered = tuple[SiteAnswer, pa.Table | None]
+
+
+def enough_together(answers: Sequence[tuple[Answered, int]]) -> list[Answered]:
+    """Set aside the answers of providers who asked for more company than they got.
+
+    Whoever is set aside is missing for the others, too, so this is repeated
+    until all who are left have enough.
 
     Args:
-        data: The receipt file.
-        identifier: IRI under which the provider announced it.
-        agreement: The agreement under which the result was asked for.
-        contents: What arrived, by name.
+        answers: What each site answered, with how many providers its agreement
+            wants to see in an answer, itself included.
 
-    Raises:
-        EvidenceError: The receipt is forged, or is about something else.
+    Returns:
+        The same answers in the same order; one that is set aside has no table
+        and says why.
     """
-    pinned = {agreement.provider: agreement.documents[agreement.provider]}
-    verification = verify_file(data, pinned=pinned)
-    if verification.kind != "receipt" or verification.agreement_id != agreement.identifier:
-        raise EvidenceError("The receipt is about another agreement.")
-    if verification.identifier != identifier:
-        raise EvidenceError("The receipt is not the one that was announced.")
-    outputs = mappings(verification.statement, "outputs")
-    stated = {text(output, "name"): text(output, "sha256") for output in outputs}
-    arrived = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    if stated != arrived:
-        raise EvidenceError("The receipt is about another result than the one that arrived.")
+    left = {place for place, ((_, table), _) in enumerate(answers) if table is not None}
+    while True:
+        together = len({answers[place][0][0].provider for place in left})
+        lonely = {place for place in left if answers[place][1] > together}
+        if not lonely:
+            break
+        left -= lonely
+    return [
+        answered if place in left or answered[1] is None else (_alone(answered[0], fewest), None)
+        for place, (answered, fewest) in enumerate(answers)
+    ]
+
+
+def _alone(answer: SiteAnswer, fewest: int) -> SiteAnswer:
+    reason = f"The agreement asks for results of at least {fewest} providers together; too few have answered."
+    return replace(answer, status="refused", reason=reason)
+
+
+def _fewest(agreement: ContractAgreement) -> int:
+    """How many providers an agreement wants to see in an answer; one where it does not say."""
+    permissions = parse_policy(agreement.document).permissions
+    stated = {value for rule in permissions for value in values_in(rule, FEDERATED_MIN_PARTICIPANTS)}
+    return max(map(int, stated), default=1)
 
 
 def _sites(tx: Transaction, agreements: Sequence[str] | None) -> list[_Site]:
@@ -244,7 +273,7 @@ def _sites(tx: Transaction, agreements: Sequence[str] | None) -> list[_Site]:
         negotiation = tx.negotiation(agreement.negotiation)
         dataset = tx.remote_dataset(agreement.dataset)
         wanted = agreements is None or agreement.identifier in agreements
-        in_force = negotiation is not None and negotiation.is_in_force
+        in_force = negotiation is not None and negotiation.is_in_force and agreement.retirement is None
         if wanted and in_force and agreement.role is Party.CONSUMER and dataset and dataset.view.table:
             sites.append(_Site(agreement, dataset))
     return sites

@@ -29,10 +29,10 @@ from connector.protocol.computation import Computation, ComputationState, Output
 from connector.protocol.jobs import algorithm_digest
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
-from connector.services.asking import require_receipt
 from connector.services.delivering import reason_in
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.opening import OpenedEndpoint, Opening
+from connector.services.receipting import Receipting, require_receipt
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 _SECONDS = 30
@@ -51,6 +51,7 @@ class Commissioning:
         identifiers: Names computations.
         peers: Talks to providers.
         opening: Opens their data planes.
+        receipting: Countersigns receipts.
         changes: Tells who waits.
     """
 
@@ -62,6 +63,7 @@ class Commissioning:
         identifiers: Identifiers,
         peers: Peers,
         opening: Opening,
+        receipting: Receipting,
         changes: Changes,
     ) -> None:
         self._store = store
@@ -69,6 +71,7 @@ class Commissioning:
         self._identifiers = identifiers
         self._peers = peers
         self._opening = opening
+        self._receipting = receipting
         self._changes = changes
         self._followed: set[str] = set()
 
@@ -244,7 +247,7 @@ class Commissioning:
         def work(tx: Transaction) -> None:
             for name, content in contents.items():
                 tx.save_output(record.identifier, name, content)
-            tx.save_document(receipt, data)
+            self._receipting.keep(tx, receipt, data, record.transfer_pid)
             tx.save_computation(released)
 
         await self._store.transact(work)

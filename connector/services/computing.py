@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from connector.evidence.documents import digest
-from connector.evidence.receipts import Release, ReleasedOutput
+from connector.evidence.receipts import ReleasedOutput
 from connector.ports import (
     Changes,
     Clock,
@@ -21,7 +20,6 @@ from connector.ports import (
     Credentials,
     Identifiers,
     Projections,
-    PublishedDataset,
     Store,
     Transaction,
 )
@@ -36,6 +34,7 @@ from connector.protocol.jobs import ComputationOutcome, Job, JobRefusedError, al
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
 from connector.queries.errors import DataUnreadableError
+from connector.queries.permitted import redaction_under
 from connector.services.accessing import (
     Access,
     AccessDeniedError,
@@ -46,17 +45,25 @@ from connector.services.accessing import (
     reserve,
 )
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.receipting import Leaving, release_of
 from connector.services.releasing import record_release
 from policies.evaluation import Where
 from policies.model import LanguageMap
 from policies.outputs import CheckedOutputs, OutputRefusedError, check_outputs
-from policies.restrictions import ComputationRestrictions, as_data, computation_restrictions
+from policies.restrictions import (
+    ComputationRestrictions,
+    as_data,
+    computation_restrictions,
+    permitted_names,
+)
+from policies.row_filters import RowFilterError
 from schemas.strict_json import JsonObject
 from schemas.vocabulary import POLICY
 
 COMPUTE_ACTION = POLICY + "compute"
 log = logging.getLogger("allmende.computing")
 _FINAL = frozenset({ComputationState.RELEASED, ComputationState.TERMINATED})
+_WAITING = frozenset({ComputationState.REQUESTED, ComputationState.APPROVED, ComputationState.REVIEWED})
 _LONGEST_SAID = 4_000
 
 
@@ -90,6 +97,7 @@ class Computing:
         projections: Cuts data down to what is permitted.
         backend: The sandbox.
         changes: Tells who waits.
+        place: Where this connector runs; None where nobody has said so.
     """
 
     def __init__(
@@ -102,6 +110,7 @@ class Computing:
         projections: Projections,
         backend: ComputeBackend,
         changes: Changes,
+        place: str | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -109,6 +118,7 @@ class Computing:
         self._credentials = credentials
         self._projections = projections
         self._backend = backend
+        self._place = place
         self._changes = changes
         self._under_way: set[str] = set()
 
@@ -197,8 +207,10 @@ class Computing:
             return record, None
         try:
             access = _access(tx, record)
-        except AccessDeniedError as denial:
-            ended = self._end(record, {"de": "Der Zugang besteht nicht mehr.", "en": str(denial)}, now)
+        except (AccessDeniedError, UseRefusedError) as denial:
+            lost: LanguageMap = {"de": "Der Zugang besteht nicht mehr.", "en": str(denial)}
+            reason = denial.reason if isinstance(denial, UseRefusedError) else lost
+            ended = self._end(record, reason, now)
             tx.save_computation(ended)
             return ended, None
         record = _moved(record, ComputationEvent.START, now)
@@ -240,8 +252,14 @@ class Computing:
     async def _execute(self, record: Computation, access: Access) -> ComputationOutcome:
         published = access.published
         restrictions = self._restrictions(access, record)
-        columns = _columns(published, restrictions)
-        projection = await self._projections.materialise(published.source, columns, published.dataset.digest)
+        columns = permitted_names(restrictions, [column.name for column in published.dataset.columns])
+        try:
+            redaction = redaction_under(restrictions, published.row_filters, record.agreement_id)
+        except RowFilterError as problem:
+            raise DataUnreadableError(str(problem)) from problem
+        projection = await self._projections.materialise(
+            published.source, columns, published.dataset.digest, redaction
+        )
         request = JobRequest(
             record.identifier, record.files, record.parameters, record.declared, record.purpose
         )
@@ -319,12 +337,24 @@ class Computing:
         await self._store.transact(work)
         self._changes.notify()
 
+    def end_all(self, tx: Transaction, agreement_id: str, reason: LanguageMap, now: datetime) -> None:
+        """End the computations under an agreement that has ended; one that runs is not released later."""
+        for record in tx.computations():
+            waits = record.state in _WAITING and record.role is Party.PROVIDER
+            if waits and record.agreement_id == agreement_id:
+                tx.save_computation(self._end(replace(record, held=None), reason, now))
+
     # the parts
 
     def _approve(self, tx: Transaction, access: Access, request: JobRequest, now: datetime) -> Computation:
         algorithm = algorithm_digest(request.files)
         permission = permitted(
-            access, action=COMPUTE_ACTION, purpose=request.purpose, now=now, algorithm=algorithm
+            access,
+            action=COMPUTE_ACTION,
+            purpose=request.purpose,
+            now=now,
+            algorithm=algorithm,
+            place=self._place,
         )
         _require_kinds(request.declared, computation_restrictions(permission))
         reserve(tx, access, permission)
@@ -374,39 +404,39 @@ class Computing:
                 now=now,
                 algorithm=record.algorithm_digest,
                 at=Where.RELEASE,
+                place=self._place,
             )
         except (AccessDeniedError, UseRefusedError) as refusal:
             reason = refusal.reason if isinstance(refusal, UseRefusedError) else _both(str(refusal))
             tx.save_computation(self._end(record, reason, now))
             return
-        release = self._statement_of_release(access, record, now)
+        release = release_of(
+            tx,
+            self._credentials,
+            access,
+            self._leaving(access, record),
+            identifier=self._identifiers.new(),
+            ended=now,
+        )
         record_release(tx, self._credentials, release)
         released = _moved(record, ComputationEvent.RELEASE, now)
         tx.save_computation(replace(released, receipt=release.identifier))
 
-    def _statement_of_release(self, access: Access, record: Computation, now: datetime) -> Release:
+    def _leaving(self, access: Access, record: Computation) -> Leaving:
         restrictions = self._restrictions(access, record)
-        after = access.uses[record.reservation or ""]
+        rule = record.reservation or ""
+        after = access.uses[rule]
         raw = [output for output in record.outputs if output.kind not in restrictions.output_kinds]
-        return Release(
-            identifier=self._identifiers.new(),
-            issuer=self._credentials.did,
-            verification_method=self._credentials.verification_method,
-            did_document_digest=self._credentials.document.digest,
-            recipient=record.peer,
-            agreement_id=record.agreement_id,
-            agreement_digest=digest(access.agreement.document),
-            dataset_id=record.dataset,
-            dataset_digest=access.published.dataset.digest,
+        return Leaving(
             kind="computation",
-            purpose=record.purpose or "",
+            action=COMPUTE_ACTION,
+            rule=rule,
+            purpose=record.purpose,
             request_digest=record.algorithm_digest,
-            rules_applied={"rule": record.reservation, **as_data(restrictions)},
+            restrictions=as_data(restrictions),
             started=record.started or record.created,
-            ended=now,
-            uses_before=after - 1,
-            uses_after=after,
-            sandbox_tier=record.tier,
+            uses=(after - 1, after),
+            tier=record.tier,
             outputs=tuple(
                 ReleasedOutput(
                     name=output.name,
@@ -418,9 +448,8 @@ class Computing:
                 )
                 for output in record.outputs
             ),
-            raw_rows_out=0 if not raw else access.published.dataset.rows,
-            raw_bytes_out=sum(output.size for output in raw),
-            suppressed_groups=0,
+            raw_rows=0 if not raw else access.published.dataset.rows,
+            raw_bytes=sum(output.size for output in raw),
         )
 
     def _end(self, record: Computation, reason: LanguageMap, now: datetime) -> Computation:
@@ -492,11 +521,6 @@ def _held(tx: Transaction, identifier: str) -> Computation:
     if record.held is None:
         raise RequestRefusedError("This computation does not wait for a decision.")
     return record
-
-
-def _columns(published: PublishedDataset, restrictions: ComputationRestrictions) -> tuple[str, ...]:
-    names = tuple(column.name for column in published.dataset.columns)
-    return names if restrictions.columns is None else tuple(n for n in names if n in restrictions.columns)
 
 
 def _require_kinds(declared: Mapping[str, str], restrictions: ComputationRestrictions) -> None:

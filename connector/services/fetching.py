@@ -1,20 +1,27 @@
-"""Fetching: a consumer pulls a data file as it is through the provider's data plane.
+"""Fetching: a consumer pulls a data file as it is through the provider's data plane, with its receipt.
 
 Source:
     docs/conformance.md
 """
 
+import asyncio
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from connector.ports import Peers, Store
 from connector.protocol.machine import Party
-from connector.protocol.transfer import TransferFormat, TransferMessage, TransferState
-from connector.services.asking import RECEIPT_HEADER
+from connector.protocol.transfer import (
+    TransferFormat,
+    TransferMessage,
+    TransferProcess,
+    TransferState,
+)
 from connector.services.delivering import reason_in
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.opening import Opening
+from connector.services.receipting import RECEIPT_HEADER, Receipting
 from schemas.messages import DataAddress, parse_message
 
 MOST_BYTES: Final = 256_000_000
@@ -29,8 +36,8 @@ class FetchedFile:
 
     Attributes:
         content: The bytes.
-        receipt: IRI of the provider's receipt; None where it announced none.
-            Limitation: the receipt itself is not fetched and not checked.
+        receipt: IRI of the provider's receipt, which has been checked and countersigned;
+            None where the provider signs nothing, as EDC.
     """
 
     content: bytes
@@ -44,12 +51,14 @@ class Fetching:
         store: Where transfer processes are kept.
         peers: Talks to the provider's data plane.
         opening: Waits for access.
+        receipting: Checks and countersigns receipts.
     """
 
-    def __init__(self, *, store: Store, peers: Peers, opening: Opening) -> None:
+    def __init__(self, *, store: Store, peers: Peers, opening: Opening, receipting: Receipting) -> None:
         self._store = store
         self._peers = peers
         self._opening = opening
+        self._receipting = receipting
 
     async def fetch(self, pid: str) -> FetchedFile:
         """Pull the data of a transfer process.
@@ -60,7 +69,8 @@ class Fetching:
         Raises:
             UnknownExchangeError: We are the consumer of no such transfer process.
             RequestRefusedError: It is no pull of a file, it is not open, or the
-                provider refuses.
+                provider refuses, if only its receipt.
+            EvidenceError: The receipt is about something else than what arrived.
             PeerUnreachableError: The data plane does not answer.
             PeerRefusedError: Its address is one that we never call, or the file is too large.
         """
@@ -85,4 +95,16 @@ class Fetching:
         )
         if answer.status != _OK:
             raise RequestRefusedError(f"The provider's data plane refuses: {reason_in(answer)}.")
-        return FetchedFile(answer.body, answer.headers.get(RECEIPT_HEADER))
+        announced = answer.headers.get(RECEIPT_HEADER)
+        await self._require_receipt(opened, announced, answer.body)
+        return FetchedFile(answer.body, announced)
+
+    async def _require_receipt(
+        self, transfer: TransferProcess, announced: str | None, content: bytes
+    ) -> None:
+        digest = await asyncio.to_thread(hashlib.sha256, content)
+        receipt = await self._receipting.of_file(
+            transfer, announced, size=len(content), sha256=digest.hexdigest()
+        )
+        if announced is not None and receipt is not None:
+            await self._store.transact(lambda tx: self._receipting.keep(tx, announced, receipt, transfer.pid))

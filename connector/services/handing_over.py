@@ -2,7 +2,9 @@
 
 Only here do rows leave. The receipt with their number is signed and in the
 ledger before the first byte goes out; whether the last one arrives, nobody can
-know, so a delivery that breaks off is counted all the same.
+know, so a delivery that breaks off is counted all the same. What is missing can
+be fetched as a part (`Range`): it belongs to the download that has been counted,
+and has a receipt of its own over its own bytes.
 
 Source:
     docs/adr/0006-enforcement.md
@@ -14,8 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from connector.evidence.documents import digest
-from connector.evidence.receipts import Release
 from connector.ports import (
     Clock,
     Credentials,
@@ -28,7 +28,7 @@ from connector.ports import (
     Store,
     Transaction,
 )
-from connector.protocol.transfer import TransferFormat, TransferMessage, TransferProcess
+from connector.protocol.transfer import Download, TransferFormat, TransferMessage, TransferProcess
 from connector.queries.errors import DataUnreadableError
 from connector.services.accessing import (
     Access,
@@ -40,6 +40,7 @@ from connector.services.accessing import (
     reserve,
 )
 from connector.services.delivering import reason_in
+from connector.services.receipting import DOWNLOAD, RECEIPT_HEADER, Leaving, release_of
 from connector.services.releasing import record_release
 from connector.services.transferring import Transferring
 from policies.actions import RAW
@@ -47,11 +48,11 @@ from policies.model import Permission
 from policies.restrictions import opens_raw_data
 from schemas.messages import DataAddress, parse_message
 
-KIND: Final = "download"
-"""What the receipt and the ledger call it."""
-MOST_PUSHED_BYTES: Final = 256_000_000
-"""A push holds the whole file in memory; a larger one has to be pulled."""
+MOST_PER_USE: Final = 2
+"""One use releases each byte at most so often; fetching parts over and over is a new download."""
 _PUSH_SECONDS: Final = 300
+_SLOWEST_PUSH: Final = 1_000_000
+"""Bytes per second, beyond the time that every push has."""
 _OK: Final = range(200, 300)
 _UNREADABLE: Final = "The provider could not read its data. The use was not counted."
 _INTERRUPTED: Final = "The provider's connector stopped while it sent the data; ask for them again."
@@ -64,22 +65,68 @@ _MEDIA_TYPES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a file.
+
+    Attributes:
+        first: Position of its first byte.
+        last: Position of its last byte.
+    """
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.last - self.first + 1
+
+    def of(self, size: int) -> str:
+        """The part as HTTP names it, of a file with this many bytes."""
+        return f"bytes {self.first}-{self.last}/{size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A data file that may leave.
+
+    Attributes:
+        size: How many bytes it has.
+        digest: SHA-256 of them.
+        media_type: What they are.
+        name: What the file is called outside.
+    """
+
+    size: int
+    digest: str
+    media_type: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class HandedOver:
-    """A data file that is about to leave; its receipt exists.
+    """A data file, or a part of one, that is about to leave; its receipt exists.
 
     Attributes:
         chunks: Its bytes, piece by piece.
-        size: How many there are.
-        media_type: What they are.
-        name: What the file is called outside.
+        file: The whole file.
+        part: Which part of it leaves; None for all of it.
         receipt: IRI of the receipt.
     """
 
     chunks: AsyncIterator[bytes]
-    size: int
-    media_type: str
-    name: str
+    file: Offered
+    part: Part | None
     receipt: str
+
+    @property
+    def size(self) -> int:
+        """How many bytes leave."""
+        return self.file.size if self.part is None else self.part.size
+
+
+def _whole(_: Offered) -> None:
+    """The whole file is wanted."""
 
 
 class HandingOver:
@@ -115,11 +162,28 @@ class HandingOver:
         self._transferring = transferring
         self._under_way: set[str] = set()
 
-    async def open(self, token: str) -> HandedOver:
-        """Let a consumer have a data file.
+    async def look(self, token: str) -> Offered:
+        """What a consumer would get; nothing leaves, nothing is counted.
+
+        Raises:
+            AccessDeniedError: The token opens nothing.
+            UseRefusedError: The agreement does not permit it, or no longer.
+            DataUnreadableError: The file is missing, or another one than was published.
+        """
+        access = await self._store.transact(lambda tx: open_access(tx, token, TransferFormat.DOWNLOAD))
+        raw_permission(_without_download(access), self._clock.now())
+        return _offered(access, await self._examined(access))
+
+    async def open(self, token: str, choose: Callable[[Offered], Part | None] = _whole) -> HandedOver:
+        """Let a consumer have a data file, or a part of it.
+
+        The first request counts as a use, and so does every request for the
+        whole file. A part of the same file, with the same token, belongs to the
+        use that has been counted, until that use has released twice the file.
 
         Args:
             token: Access token of the transfer process.
+            choose: Tells which part is wanted, once the file is known; may raise.
 
         Raises:
             AccessDeniedError: The token opens nothing.
@@ -130,7 +194,7 @@ class HandingOver:
         def opened(tx: Transaction) -> Access:
             return open_access(tx, token, TransferFormat.DOWNLOAD)
 
-        return await self._release(opened, lambda *_: None)
+        return await self._release(opened, lambda *_: None, choose)
 
     def due(self) -> tuple[str, ...]:
         """Our pids of the pushes that have been started since the last call."""
@@ -179,25 +243,23 @@ class HandingOver:
             tx.save_transfer(replace(current, pushed=receipt))
 
         try:
-            handed = await self._release(
-                lambda tx: access_of(tx, record), noted, most_bytes=MOST_PUSHED_BYTES
-            )
-            content = b"".join([chunk async for chunk in handed.chunks])
-            return await self._posted(record, handed, content)
+            handed = await self._release(lambda tx: access_of(tx, record), noted)
+            return await self._posted(record, handed)
         except (AccessDeniedError, UseRefusedError, PeerUnreachableError, PeerRefusedError) as refusal:
             return str(refusal)
         except DataUnreadableError:
             return _UNREADABLE
 
-    async def _posted(self, record: TransferProcess, handed: HandedOver, content: bytes) -> str | None:
+    async def _posted(self, record: TransferProcess, handed: HandedOver) -> str | None:
         address = parse_message(record.data_address or {}, DataAddress)
         answer = await self._peers.send(
             "POST",
             address.destination or "",
             authorization=address.authorization,
-            body=content,
-            media_type=handed.media_type,
-            timeout=timedelta(seconds=_PUSH_SECONDS),
+            headers={"content-length": str(handed.size), RECEIPT_HEADER: handed.receipt},
+            body=handed.chunks,
+            media_type=handed.file.media_type,
+            timeout=timedelta(seconds=_PUSH_SECONDS + handed.size // _SLOWEST_PUSH),
         )
         return None if answer.status in _OK else f"The destination refused the data: {reason_in(answer)}."
 
@@ -205,41 +267,29 @@ class HandingOver:
         self,
         open_: Callable[[Transaction], Access],
         note: Callable[[Transaction, str], None],
-        *,
-        most_bytes: int | None = None,
+        choose: Callable[[Offered], Part | None] = _whole,
     ) -> HandedOver:
         """Decide, count, sign: after this the bytes may leave."""
         access = await self._store.transact(open_)
         started = self._clock.now()
-        raw_permission(access, started)
+        raw_permission(_without_download(access), started)
         file = await self._examined(access)
-        if most_bytes is not None and file.size > most_bytes:
-            raise UseRefusedError(
-                {
-                    "de": f"Die Datei ist mit {file.size} Bytes zu groß; rufen Sie sie ab (HttpData-PULL).",
-                    "en": f"The file has {file.size} bytes and is too large; pull it (HttpData-PULL).",
-                }
-            )
+        offered = _offered(access, file)
+        part = choose(offered)
         receipt = self._identifiers.new()
 
         def work(tx: Transaction) -> None:
             current = open_(tx)
             now = self._clock.now()
-            permission = raw_permission(current, now)
-            uses = reserve(tx, current, permission)
+            counted = _count(tx, current, file, part, now)
             note(tx, receipt)
-            release = self._statement(current, permission, file, uses, receipt, (started, now))
+            leaving = _leaving(current, counted, file, part, started)
+            release = release_of(tx, self._credentials, current, leaving, identifier=receipt, ended=now)
             record_release(tx, self._credentials, release)
 
         await self._store.transact(work)
-        suffix = file.path.suffix.lower()
-        return HandedOver(
-            chunks=self._files.chunks(file),
-            size=file.size,
-            media_type=_MEDIA_TYPES.get(suffix, "application/octet-stream"),
-            name=access.published.dataset.table + suffix,
-            receipt=receipt,
-        )
+        first, end = (0, None) if part is None else (part.first, part.last + 1)
+        return HandedOver(self._files.chunks(file, first, end), offered, part, receipt)
 
     async def _examined(self, access: Access) -> DataFile:
         """The data file, if it is the one that was published: the receipt states its rows and its digest."""
@@ -251,41 +301,88 @@ class HandingOver:
             raise DataUnreadableError(_UNREADABLE)
         return file
 
-    def _statement(
-        self,
-        access: Access,
-        permission: Permission,
-        file: DataFile,
-        uses: tuple[int, int],
-        receipt: str,
-        times: tuple[datetime, datetime],
-    ) -> Release:
-        before, after = uses
-        started, ended = times
-        return Release(
-            identifier=receipt,
-            issuer=self._credentials.did,
-            verification_method=self._credentials.verification_method,
-            did_document_digest=self._credentials.document.digest,
-            recipient=access.agreement.consumer,
-            agreement_id=access.agreement.identifier,
-            agreement_digest=digest(access.agreement.document),
-            dataset_id=access.agreement.dataset,
-            dataset_digest=file.digest,
-            kind=KIND,
-            purpose=access.purpose or "",
-            request_digest=hashlib.sha256(access.transfer.pid.encode()).hexdigest(),
-            rules_applied={"rule": permission.identifier},
-            started=started,
-            ended=ended,
-            uses_before=before,
-            uses_after=after,
-            sandbox_tier="none",
-            outputs=(),
-            raw_rows_out=access.published.dataset.rows,
-            raw_bytes_out=file.size,
-            suppressed_groups=0,
-        )
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """On whose account a release stands.
+
+    Attributes:
+        permission: The permission that opens it.
+        uses: Uses before and after; the same where it belongs to a use that was counted before.
+    """
+
+    permission: Permission
+    uses: tuple[int, int]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this is a use of its own."""
+        before, after = self.uses
+        return before != after
+
+
+def _count(tx: Transaction, access: Access, file: DataFile, part: Part | None, now: datetime) -> _Counted:
+    """Put a release on the account: a new use, or more of the download that is under way.
+
+    Raises:
+        UseRefusedError: The agreement does not permit it, or no longer.
+    """
+    size = file.size if part is None else part.size
+    known = access.transfer.download
+    if part is not None and known is not None and _belongs(known, access.transfer, file, size):
+        permission = raw_permission(_without_download(access), now)
+        if permission.identifier == known.rule:
+            uses = access.uses[known.rule]
+            grown = replace(known, released=known.released + size)
+            tx.save_transfer(replace(access.transfer, download=grown))
+            return _Counted(permission, (uses, uses))
+    permission = raw_permission(access, now)
+    uses_now = reserve(tx, access, permission)
+    download = Download(permission.identifier, access.transfer.token_digest or "", file.digest, size)
+    tx.save_transfer(replace(access.transfer, download=download))
+    return _Counted(permission, uses_now)
+
+
+def _belongs(known: Download, transfer: TransferProcess, file: DataFile, size: int) -> bool:
+    same = (known.token_digest, known.file_digest) == (transfer.token_digest, file.digest)
+    return same and known.released + size <= MOST_PER_USE * file.size
+
+
+def _without_download(access: Access) -> Access:
+    """The account without the use of the download under way: it does not stand in its own way."""
+    known = access.transfer.download
+    if known is None or known.token_digest != access.transfer.token_digest:
+        return access
+    before = max(access.uses.get(known.rule, 0) - 1, 0)
+    return replace(access, uses={**access.uses, known.rule: before})
+
+
+def _offered(access: Access, file: DataFile) -> Offered:
+    suffix = file.path.suffix.lower()
+    media_type = _MEDIA_TYPES.get(suffix, "application/octet-stream")
+    return Offered(file.size, file.digest, media_type, access.published.dataset.table + suffix)
+
+
+def _leaving(
+    access: Access, counted: _Counted, file: DataFile, part: Part | None, started: datetime
+) -> Leaving:
+    asked = access.transfer.pid if part is None else f"{access.transfer.pid} {part.of(file.size)}"
+    return Leaving(
+        kind=DOWNLOAD,
+        action=RAW[0],
+        rule=counted.permission.identifier,
+        purpose=None,
+        request_digest=hashlib.sha256(asked.encode()).hexdigest(),
+        restrictions={},
+        started=started,
+        uses=counted.uses,
+        tier="none",
+        data_digest=file.digest,
+        # How many rows a part holds, nobody can tell: the first one counts for all of them.
+        raw_rows=access.published.dataset.rows if counted.is_new else 0,
+        raw_bytes=file.size if part is None else part.size,
+        part=None if part is None else part.of(file.size),
+    )
 
 
 def raw_permission(access: Access, now: datetime) -> Permission:

@@ -127,6 +127,24 @@ async def test_each_pull_is_a_use_and_the_last_one_too_many_gets_nothing(raw: Re
     assert len(await _downloads(raw)) == 2
 
 
+async def test_a_pull_is_used_only_with_a_receipt_about_exactly_these_bytes(raw: Region) -> None:
+    pid = await _transfer(raw)
+
+    def other_bytes(request: httpx.Request, answer: httpx.Response, content: bytes) -> httpx.Response:
+        changed = content[:-1] + b"?" if request.url.path == "/data/file" else content
+        return httpx.Response(answer.status_code, headers=answer.headers, content=changed)
+
+    def no_receipt(_: httpx.Request, answer: httpx.Response, content: bytes) -> httpx.Response:
+        answer.headers.pop("allmende-receipt", None)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+    for tamper, words in ((other_bytes, "about another file"), (no_receipt, "names no receipt")):
+        raw.network.tamper = tamper
+        refused = await _pull(raw, pid)
+        assert (refused.status_code, words in refused.text) == (422, True), refused.text
+    assert raw.lastwerk.rows("outbox") == [], "nothing was countersigned"
+
+
 async def test_a_pull_whose_answer_is_lost_has_left_its_receipt_behind(raw: Region) -> None:
     pid = await _transfer(raw)
     raw.network.lose(Fault.ANSWER_LOST, "/data/file")
@@ -221,13 +239,6 @@ async def test_a_consumer_cannot_resume_what_the_provider_has_suspended(raw: Reg
         assert (await client.get("/data/file", headers={"authorization": old})).status_code == 404
     await raw.rheinaue.call("POST", path, {"action": "start"})
     assert (await _pull(raw, pid)).content == _source(raw).read_bytes()
-
-
-async def test_our_consumer_asks_for_no_push(raw: Region) -> None:
-    body = {"agreement_id": await raw.agreement_with(raw.rheinaue), "format": PUSH}
-    refused = await raw.lastwerk.answer("POST", "/api/transfers", body)
-    assert refused.status_code == 422
-    assert "takes no pushes" in refused.text
 
 
 # pushes, to a consumer that takes them
