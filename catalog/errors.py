@@ -11,3 +11,7 @@ class CatalogDocumentError(CatalogError):
 
 class CatalogContentError(CatalogError):
     """A catalog of our own holds a value that no DCAT document may carry."""
+
+
+class SelectionError(CatalogError):
+    """A request for a part of the catalog asks for something that we do not understand."""

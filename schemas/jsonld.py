@@ -41,6 +41,7 @@ __all__ = [
     "context_document",
     "expand",
     "normalise_message",
+    "without_imports",
 ]
 
 _FILES: Final[Mapping[str, str]] = {
@@ -186,7 +187,7 @@ def context_document(url: str) -> Mapping[str, Any]:
     return _published(url)
 
 
-def _without_imports(definitions: Mapping[str, Any]) -> dict[str, Any]:
+def without_imports(definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Merge imported contexts into the context that imports them.
 
     pyld 3.3 merges them into its cached copy of the imported context, so that a
@@ -200,7 +201,7 @@ def _without_imports(definitions: Mapping[str, Any]) -> dict[str, Any]:
             continue
         scoped = isinstance(definition, dict) and "@context" in definition
         merged[name] = (
-            {**definition, "@context": _without_imports(definition["@context"])} if scoped else definition
+            {**definition, "@context": without_imports(definition["@context"])} if scoped else definition
         )
     return merged
 
@@ -218,7 +219,7 @@ def _without_prefixes(definitions: Mapping[str, Any]) -> dict[str, Any]:
 
 def _load(url: str, _options: Mapping[str, Any]) -> dict[str, Any]:
     """Answer pyld's requests for contexts: from the package, never from the network."""
-    definitions = _without_imports(
+    definitions = without_imports(
         context_document(DSPACE_CONTEXT if url == _NORMAL_FORM else url)["@context"]
     )
     if url == _NORMAL_FORM:
@@ -362,7 +363,7 @@ class _DefinedNames:
 
 @cache
 def _defined_names() -> _DefinedNames:
-    definitions = _without_prefixes(_without_imports(context_document(DSPACE_CONTEXT)["@context"]))
+    definitions = _without_prefixes(without_imports(context_document(DSPACE_CONTEXT)["@context"]))
     types = (name for name, definition in definitions.items() if isinstance(definition, dict))
     return _DefinedNames(types=frozenset(types), iris=frozenset(_iris(definitions)))
 

@@ -11,11 +11,19 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
@@ -136,6 +144,7 @@ async def resolve_by_system(host: str, port: int) -> tuple[str, ...]:
 class EgressClient:
     """Sends requests to other participants, and nowhere else.
 
+    It uses httpx's transports without its client, which would keep cookies and follow redirects.
     Connections are kept open and used again; the check belongs to the connection,
     so a kept one still leads where it was checked to lead. There are no redirects,
     no proxies from the environment, no cookies and no compressed answers.
@@ -158,21 +167,15 @@ class EgressClient:
         in_process: Transports = NO_TRANSPORTS,
     ) -> None:
         self._schemes = {"https", "http"} if allow_loopback_http else {"https"}
-        with_tls = _is_permitted_with_loopback if allow_loopback_http else is_public
-        self._client = httpx.AsyncClient(
-            transport=_GuardedTransport(
-                _GuardedBackend(resolve, with_tls),
+        self._with_tls = _is_permitted_with_loopback if allow_loopback_http else is_public
+        self._transports: dict[str, httpx.AsyncBaseTransport] = {
+            "https": _GuardedTransport(
+                _GuardedBackend(resolve, self._with_tls),
                 lambda: ssl_context or httpx.create_ssl_context(trust_env=False),
             ),
-            mounts={
-                "http://": _GuardedTransport(_GuardedBackend(resolve, is_loopback), lambda: None),
-                **in_process,
-            },
-            headers={"User-Agent": "allmende", "Accept-Encoding": "identity"},
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=False,
-        )
+            "http": _GuardedTransport(_GuardedBackend(resolve, is_loopback), lambda: None),
+        }
+        self._in_process = {_origin(httpx.URL(origin)): app for origin, app in in_process.items()}
 
     async def __aenter__(self) -> Self:
         return self
@@ -187,7 +190,8 @@ class EgressClient:
 
     async def aclose(self) -> None:
         """Close all kept connections."""
-        await self._client.aclose()
+        for transport in (*self._transports.values(), *self._in_process.values()):
+            await transport.aclose()
 
     async def request(
         self,
@@ -195,7 +199,7 @@ class EgressClient:
         url: str,
         *,
         headers: Mapping[str, str] = _NO_HEADERS,
-        content: bytes | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
         timeout: timedelta = timedelta(seconds=10),  # noqa: ASYNC109 - the port promises a limit on the whole answer
         max_bytes: int = 1_000_000,
     ) -> Response:
@@ -216,9 +220,7 @@ class EgressClient:
         try:
             async with (
                 asyncio.timeout(timeout.total_seconds()),
-                self.stream(
-                    method, url, headers=headers, content=content, timeout=timeout, max_bytes=max_bytes
-                ) as streamed,
+                self._answer(method, url, headers, content, _whole_timeouts(timeout), max_bytes) as streamed,
             ):
                 body = b"".join([chunk async for chunk in streamed.chunks])
                 return Response(streamed.status, streamed.headers, body)
@@ -234,7 +236,7 @@ class EgressClient:
         url: str,
         *,
         headers: Mapping[str, str] = _NO_HEADERS,
-        content: bytes | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
         timeout: timedelta = timedelta(seconds=10),  # noqa: ASYNC109 - limits single waits, not the whole
         max_bytes: int = 1_000_000,
     ) -> AsyncIterator[StreamedResponse]:
@@ -255,22 +257,57 @@ class EgressClient:
             EgressRefusedError: The address is one that we never call.
             EgressFailedError: No answer in time, a broken one, or one that is too long.
         """
-        seconds = timeout.total_seconds()
-        request = self._client.build_request(
+        async with self._answer(method, url, headers, content, _timeouts(timeout), max_bytes) as streamed:
+            yield streamed
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | AsyncIterable[bytes] | None,
+        timeouts: Mapping[str, float],
+        max_bytes: int,
+    ) -> AsyncIterator[StreamedResponse]:
+        address = self._checked(url)
+        request = httpx.Request(
             method,
-            self._checked(url),
-            headers=dict(headers),
+            address,
+            headers={"user-agent": "allmende", "accept-encoding": "identity", **headers},
             content=content,
-            timeout=httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS)),
+            extensions={"timeout": dict(timeouts)},
         )
         with _failures_named(url):
-            response = await self._client.send(request, stream=True)
+            response = await self._transport(address).handle_async_request(request)
         try:
             _refuse_encoded(response, url)
             lowered = MappingProxyType({name.lower(): value for name, value in response.headers.items()})
             yield StreamedResponse(response.status_code, lowered, _bounded(response, url, max_bytes))
         finally:
             await response.aclose()
+
+    def require_callable(self, url: str) -> None:
+        """Refuse an address that no request will ever go to; a host's name is looked up only when one does.
+
+        Raises:
+            EgressRefusedError: Another scheme than https, or a private, local or special address.
+        """
+        parsed = self._checked(url)
+        try:
+            address = ipaddress.ip_address(parsed.host)
+        except ValueError:
+            return
+        is_permitted = is_loopback if parsed.scheme == "http" else self._with_tls
+        if not is_permitted(address):
+            raise EgressRefusedError(_refusal_of(parsed.host, address))
+
+    def _transport(self, address: httpx.URL) -> httpx.AsyncBaseTransport:
+        if self._in_process:
+            found = self._in_process.get(_origin(address))
+            if found is not None:
+                return found
+        return self._transports[address.scheme]
 
     def _checked(self, url: str) -> httpx.URL:
         try:
@@ -287,6 +324,25 @@ class EgressClient:
                 f"{url[:200]!r} is not called: it needs a host, no user name and a possible port."
             )
         return parsed
+
+
+def _refusal_of(host: str, address: Address) -> str:
+    return f"{host} is not called: its address {address} is not a permitted one (private, local or special)."
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+def _timeouts(longest: timedelta) -> Mapping[str, float]:
+    """The longest single waits, in seconds, as the transport wants them."""
+    seconds = longest.total_seconds()
+    return {"read": seconds, "write": seconds, "pool": seconds, **_whole_timeouts(longest)}
+
+
+def _whole_timeouts(longest: timedelta) -> Mapping[str, float]:
+    """The same where somebody limits the whole: only a connection has less time than that."""
+    return {"connect": min(longest.total_seconds(), _CONNECT_SECONDS)}
 
 
 def _is_permitted_with_loopback(address: Address) -> bool:
@@ -327,10 +383,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         # One refused address condemns the name: otherwise an attacker mixes good and bad ones.
         for address in found:
             if not self._is_permitted(address):
-                raise EgressRefusedError(
-                    f"{host} is not called: its address {address} is not a permitted one"
-                    " (private, local or special)."
-                )
+                raise EgressRefusedError(_refusal_of(host, address))
         return found
 
     async def connect_unix_socket(

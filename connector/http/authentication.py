@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from connector.ports import Participant
 
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+_NO_OTHERS: Final[Mapping[str, int]] = MappingProxyType({})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -28,7 +30,11 @@ class IdentityVerifier(Protocol):
     """Finds out who sent a request."""
 
     async def verify(self, header: str | None) -> Participant:
-        """The participant behind an Authorization header."""
+        """The participant behind an Authorization header, whose token is thereby used up."""
+        ...
+
+    async def identify(self, header: str | None) -> Participant:
+        """The participant behind an Authorization header; whoever acts on it uses the token up."""
         ...
 
 
@@ -140,35 +146,53 @@ class SizeLimit:
     Args:
         app: What is protected.
         most_bytes: Longest body.
+        others: Longest body of other routes, by the beginning of their paths.
+        speaking: Beginning of the paths whose routes refuse a body in words of their own.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        most_bytes: int,
+        others: Mapping[str, int] = _NO_OTHERS,
+        *,
+        speaking: str | None = None,
+    ) -> None:
         self._app = app
+        self._speaking = speaking
         self._most = most_bytes
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting what it sends."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        others = (longer for start, longer in self._others.items() if scope["path"].startswith(start))
+        most = next(others, self._most)
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._most:
-            await _too_long(scope, receive, send)
+        if not length.isdigit() or int(length) > most:
+            speaks = self._speaking is not None and scope["path"].startswith(self._speaking)
+            await (self._app(scope, _unread, send) if speaks else _too_long(scope, receive, send))
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, self._counted(receive, most), send)
 
-    def _counted(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    def _counted(self, receive: Receive, most: int) -> Callable[[], Awaitable[Message]]:
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._most:
+            if seen > most:
                 raise BodyTooLongError("The body is too long.")
             return message
 
         return counted
+
+
+async def _unread() -> Message:
+    raise BodyTooLongError("The body is too long.")
 
 
 async def _too_long(scope: Scope, receive: Receive, send: Send) -> None:

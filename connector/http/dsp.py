@@ -6,6 +6,7 @@ Source:
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -13,9 +14,12 @@ from typing import Final, Protocol, TypeVar
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from catalog.pages import Page
+from catalog.selection import Selection, read_filter, read_token
 from connector.http.authentication import IdentityVerifier
 from connector.http.problems import protocol_status, sentence_of, status_of
-from connector.ports import IdentityRefusedError, Participant, StoredAnswer
+from connector.ports import IdentityRefusedError, Participant, StoredAnswer, TokenUsedError
+from connector.protocol.callbacks import require_own_callback
 from connector.services.exchanging import Delivery, UnknownExchangeError
 from connector.services.negotiating import Inbound as NegotiationInbound
 from connector.services.negotiating import Negotiating
@@ -30,18 +34,28 @@ log = logging.getLogger("allmende.dsp")
 PREFIX: Final = "/dsp/2025-1"
 VERSION: Final = "2025-1"
 JSON: Final = "application/json"
+_PLACE: Final = "continuationToken"
+_LONGEST_REPEATED_PID: Final = 200
 M = TypeVar("M", bound=dsp.Message)
 
 
 class CatalogBodies(Protocol):
     """The catalog as it is sent, computed once per change."""
 
-    async def catalog_body(self) -> bytes:
-        """The whole catalog."""
+    async def catalog_page(self, selection: Selection) -> Page:
+        """A part of the catalog, or its first page."""
         ...
 
     async def dataset_body(self, identifier: str) -> bytes | None:
         """One dataset; None where it is not on offer."""
+        ...
+
+
+class Ways(Protocol):
+    """Which addresses we call at all."""
+
+    def require_callable(self, url: str) -> None:
+        """Refuse an address that we never call."""
         ...
 
 
@@ -50,6 +64,7 @@ class DspServices:
     """What the protocol's routes call."""
 
     identity: IdentityVerifier
+    ways: Ways
     catalog: CatalogBodies
     negotiating: Negotiating
     transferring: Transferring
@@ -89,9 +104,21 @@ def _add_catalog(router: APIRouter, services: DspServices) -> None:
     @router.post("/catalog/request")
     async def catalog(request: Request) -> Response:
         async def answer() -> Response:
-            arrived = await _arrived(services, request)
-            dsp.parse_message(arrived.document, dsp.CatalogRequestMessage)
-            return Response(await services.catalog.catalog_body(), media_type=JSON)
+            arrived = await _arrived(request, services.identity.verify)
+            message = dsp.parse_message(arrived.document, dsp.CatalogRequestMessage)
+            place = request.query_params.get(_PLACE)
+            # The place of a page names the filter that led there, so that a repeated one is not asked twice.
+            selection = read_filter(message.filter or ()) if place is None else read_token(place)
+            return _catalog_page(await services.catalog.catalog_page(selection))
+
+        return await _guarded(answer, _catalog_error)
+
+    @router.get("/catalog/request")
+    async def page(request: Request) -> Response:
+        async def answer() -> Response:
+            await services.identity.verify(request.headers.get("authorization"))
+            selection = read_token(request.query_params.get(_PLACE, ""))
+            return _catalog_page(await services.catalog.catalog_page(selection))
 
         return await _guarded(answer, _catalog_error)
 
@@ -107,6 +134,12 @@ def _add_catalog(router: APIRouter, services: DspServices) -> None:
         return await _guarded(answer, _catalog_error)
 
 
+def _catalog_page(page: Page) -> Response:
+    linked = {"next": page.next, "previous": page.previous}
+    links = ", ".join(f'<{address}>; rel="{name}"' for name, address in linked.items() if address)
+    return Response(page.body, media_type=JSON, headers={"Link": links} if links else None)
+
+
 def _add_negotiations(router: APIRouter, services: DspServices) -> None:
     negotiating = services.negotiating
 
@@ -114,6 +147,7 @@ def _add_negotiations(router: APIRouter, services: DspServices) -> None:
         arrived: _Arrived, _: str, message: dsp.ContractRequestMessage | dsp.ContractOfferMessage
     ) -> StoredAnswer:
         _require(message.callback_address is not None, "The first message needs a callbackAddress.")
+        _require_callback(services, arrived, message.callback_address or "")
         return await negotiating.opened(arrived.participant, arrived.delivery, message)
 
     async def received(arrived: _Arrived, pid: str, message: NegotiationInbound) -> StoredAnswer:
@@ -135,6 +169,7 @@ def _add_transfers(router: APIRouter, services: DspServices) -> None:
     transferring = services.transferring
 
     async def opened(arrived: _Arrived, _: str, message: dsp.TransferRequestMessage) -> StoredAnswer:
+        _require_callback(services, arrived, message.callback_address)
         return await transferring.opened(arrived.participant, arrived.delivery, message)
 
     async def received(arrived: _Arrived, pid: str, message: TransferInbound) -> StoredAnswer:
@@ -162,14 +197,16 @@ def _get(
 ) -> None:
     """Answer with the state of an exchange."""
 
-    async def route(request: Request, pid: str) -> Response:
+    async def route(request: Request) -> Response:
+        pid = request.path_params["pid"]
+
         async def answer() -> Response:
             participant = await services.identity.verify(request.headers.get("authorization"))
             return JSONResponse(await show(participant, pid))
 
         return await _guarded(answer, error(pid))
 
-    router.add_api_route(path, route, methods=["GET"])
+    router.add_route(PREFIX + path, route, methods=["GET"])
 
 
 def _post(
@@ -185,22 +222,41 @@ def _post(
 
     async def route(request: Request) -> Response:
         pid = request.path_params.get("pid")
+        stated: JsonObject = {}
 
         async def answer() -> Response:
-            arrived = await _arrived(services, request)
+            arrived = await _arrived(request, services.identity.identify)
+            stated.update(_pids_in(arrived.document))
             message = dsp.parse_message(arrived.document, kind)
             if pid is not None:
                 _require_pid(arrived.document, pid)
             return _sent(await take(arrived, pid or "", message))
 
-        return await _guarded(answer, error(pid))
+        return await _guarded(
+            partial(_spending, services.identity, request, answer),
+            lambda status, sentence: error(pid)(status, sentence) | stated,
+        )
 
-    router.add_api_route(path, route, methods=["POST"])
+    router.add_route(PREFIX + path, route, methods=["POST"])
 
 
-async def _arrived(services: DspServices, request: Request) -> _Arrived:
+async def _spending(
+    identity: IdentityVerifier, request: Request, answer: Callable[[], Awaitable[Response]]
+) -> Response:
+    """An answer that uses the sender's token up, also where it is a refusal."""
+    try:
+        return await answer()
+    except TokenUsedError:
+        raise
+    except Exception:
+        with suppress(IdentityRefusedError):
+            await identity.verify(request.headers.get("authorization"))
+        raise
+
+
+async def _arrived(request: Request, identify: Callable[[str | None], Awaitable[Participant]]) -> _Arrived:
     """Who sent a message, and what it says; the sender is asked first."""
-    participant = await services.identity.verify(request.headers.get("authorization"))
+    participant = await identify(request.headers.get("authorization"))
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     _require(
         content_type in {JSON, "application/ld+json"},
@@ -212,7 +268,8 @@ async def _arrived(services: DspServices, request: Request) -> _Arrived:
         raise MalformedJsonError("A message must be a JSON object")
     normal = normalise_message(document)
     path = request.url.path
-    return _Arrived(participant, Delivery(participant.did, path, body, "@id" in normal), normal)
+    delivery = Delivery(participant.did, path, body, "@id" in normal, participant.token)
+    return _Arrived(participant, delivery, normal)
 
 
 def _require(holds: bool, rule: str) -> None:  # noqa: FBT001 - reads as a sentence
@@ -220,9 +277,25 @@ def _require(holds: bool, rule: str) -> None:  # noqa: FBT001 - reads as a sente
         raise MalformedJsonError(rule.removesuffix("."))
 
 
+def _require_callback(services: DspServices, arrived: _Arrived, address: str) -> None:
+    """Refuse an address that is not the sender's, or one that we never call."""
+    require_own_callback(address, arrived.participant.addresses)
+    services.ways.require_callable(address)
+
+
 def _require_pid(document: JsonObject, pid: str) -> None:
     stated = {document.get("providerPid"), document.get("consumerPid")}
     _require(pid in stated, "The pid in the address is not one of the message.")
+
+
+def _pids_in(document: JsonObject) -> JsonObject:
+    """The pids that a message states, for an error about it to repeat."""
+    stated = {name: document.get(name) for name in ("providerPid", "consumerPid")}
+    return {
+        name: pid
+        for name, pid in stated.items()
+        if isinstance(pid, str) and 0 < len(pid) <= _LONGEST_REPEATED_PID
+    }
 
 
 def _sent(answer: StoredAnswer) -> Response:

@@ -7,8 +7,10 @@ Source:
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final, Self
 
 from connector.protocol.machine import CONSUMER, EITHER, PROVIDER, Machine, Party, Transition
+from policies.model import LanguageMap
 from schemas.strict_json import JsonObject
 
 
@@ -170,6 +172,38 @@ def new_negotiation(
     )
 
 
+_HAS_ENDED: Final[LanguageMap] = {
+    "de": "Der Anbieter hat den Vertrag beendet: ",
+    "en": "The provider has ended the agreement: ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """The end of an agreement before its time.
+
+    Attributes:
+        identifier: IRI of the provider's statement; empty for the consumer, who has been
+            told with the end of a transfer process.
+        reason: Why, in the provider's words.
+        ended: From when on nothing is permitted.
+    """
+
+    identifier: str
+    reason: str
+    ended: datetime
+
+    @classmethod
+    def told(cls, words: str, ended: datetime) -> Self:
+        """As a consumer learns it from its provider's explanation."""
+        return cls("", words.removeprefix(_HAS_ENDED["en"]), ended)
+
+    @property
+    def explanation(self) -> LanguageMap:
+        """What whoever asks for something under the agreement is told."""
+        return {language: beginning + self.reason for language, beginning in _HAS_ENDED.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class ContractAgreement:
     """A granted agreement with its evidence.
@@ -187,6 +221,7 @@ class ContractAgreement:
         signed: Whether both proofs are there.
         agreed: When the provider made it.
         peer_address: DSP base address of the provider.
+        retirement: How it ended before its time; None where it did not.
     """
 
     identifier: str
@@ -201,3 +236,4 @@ class ContractAgreement:
     signed: bool
     agreed: datetime
     peer_address: str
+    retirement: Retirement | None = None

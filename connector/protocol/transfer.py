@@ -74,6 +74,42 @@ RAW_FORMATS = frozenset({TransferFormat.DOWNLOAD, TransferFormat.PUSH})
 
 
 @dataclass(frozen=True, slots=True)
+class ReceivedData:
+    """A data file that a provider has pushed to us.
+
+    Attributes:
+        name: What it is called among the received files.
+        media_type: What the provider says it is.
+        size: Bytes.
+        sha256: Of the bytes, 64 lower-case hexadecimal digits.
+        receipt: IRI of the provider's receipt, checked; None where it announced none.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A download that has been counted as a use; later parts of the same file belong to it.
+
+    Attributes:
+        rule: IRI of the permission on whose account it stands.
+        token_digest: SHA-256 of the access token that it began with.
+        file_digest: SHA-256 of the file.
+        released: Bytes released so far, repeated ones included.
+    """
+
+    rule: str
+    token_digest: str
+    file_digest: str
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransferProcess:
     """One party's record of a transfer process.
 
@@ -88,12 +124,15 @@ class TransferProcess:
         state: Last state that both parties know of.
         pending: Message that we have sent and that is not acknowledged yet.
         data_address: Where and how to access the data, compact DSP JSON; of a push, where they go.
-        token_digest: SHA-256 of the access token; None on the consumer's side.
+        token_digest: SHA-256 of the access token that we gave: the provider to whoever
+            pulls, the consumer to whoever pushes.
         reason: Why it was suspended or terminated.
         occurrences: How often each state has been reached.
         created: When it began.
         updated: When it last changed.
         pushed: Receipt of the data that a push has sent or begun to send; None before.
+        received: What a push has brought us; None before.
+        download: The download under way, as provider; None before the first.
     """
 
     pid: str
@@ -112,6 +151,8 @@ class TransferProcess:
     created: datetime
     updated: datetime
     pushed: str | None = None
+    received: ReceivedData | None = None
+    download: Download | None = None
 
     @property
     def pids(self) -> tuple[str, str]:
@@ -126,6 +167,21 @@ class TransferProcess:
             self.role is Party.PROVIDER
             and self.transfer_format == TransferFormat.PUSH
             and self.state is TransferState.STARTED
+        )
+
+    @property
+    def takes_push(self) -> bool:
+        """Whether the provider may send us the data file now.
+
+        It may before its start message has arrived: only it knows the token,
+        and EDC sends the data first.
+        """
+        return (
+            self.role is Party.CONSUMER
+            and self.transfer_format == TransferFormat.PUSH
+            and self.state in {None, TransferState.REQUESTED, TransferState.STARTED}
+            and self.pending not in CLOSING
+            and self.received is None
         )
 
     @property

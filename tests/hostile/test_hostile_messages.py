@@ -3,6 +3,7 @@
 A consumer has asked for a contract, and a person at the provider has not decided yet.
 """
 
+import asyncio
 import copy
 import itertools
 import json
@@ -31,6 +32,7 @@ from tests.region.participants import (
     Region,
     Stranger,
     Voice,
+    at_rest,
     constraint,
     dsp,
     leaks_nothing,
@@ -149,7 +151,7 @@ async def test_a_stranger_cannot_move_or_read_anothers_transfer(contracted: Regi
     stranger = Stranger(tmp_path / "stranger", contracted.network)
     only_one = [await contracted.agreement_with(contracted.rheinaue)]
     await contracted.lastwerk.call("POST", "/api/queries", {"statement": STATEMENT, "agreements": only_one})
-    await until(lambda: contracted.rheinaue.rows("outbox") == [])
+    await at_rest(contracted.rheinaue, contracted.lastwerk)
     (record,) = contracted.rheinaue.rows("transfers")
     pids = {"providerPid": record["pid"], "consumerPid": record["peer_pid"]}
     held = Held(contracted, record["pid"], record["peer_pid"])
@@ -487,18 +489,31 @@ async def test_a_body_that_is_too_long_is_not_read_to_its_end(held: Held) -> Non
 
 
 INSIDE = (
-    "http://169.254.169.254/latest/meta-data",
     "https://169.254.169.254/dsp",
-    "file:///etc/passwd",
     "https://10.0.0.1/dsp",
     "http://192.168.1.1/dsp",
     "https://[fd00::1]/dsp",
     "https://[::ffff:10.0.0.1]/dsp",
-    "http://2852039166/dsp",
+    "http://169.254.169.254/latest/meta-data",
+)
+"""Addresses of other machines' own networks: refused, whoever says that they are his."""
+BY_ANOTHER_NAME = ("http://2852039166/dsp", "http://0x7f.1/dsp", "https://0251.0376.0251.0376/dsp")
+"""What turns out to lead inside, or nowhere, when its name is looked up."""
+NO_ADDRESS = (
+    "file:///etc/passwd",
     "gopher://localhost:18083/dsp",
     "https://user:secret@10.0.0.1/dsp",
     "//10.0.0.1/dsp",
     "not an address",
+)
+FOREIGN = (
+    "http://localhost:18081/dsp/2025-1",
+    "https://localhost:18081/dsp/2025-1",
+    "http://localhost:18083.evil.example/dsp/2025-1",
+    "https://evil.example/dsp/2025-1",
+    "https://[::1]:9/dsp",
+    *INSIDE,
+    *BY_ANOTHER_NAME,
 )
 
 
@@ -524,28 +539,97 @@ def request_from(address: str, number: int = 0) -> dict[str, Any]:
     ) | {EVIDENCE: {"@type": "@json", "@value": {"purpose": FORECASTING, "signing": ["eddsa-jcs-2022"]}}}
 
 
-async def test_a_callback_address_that_leads_inside_is_never_called(
-    published: Region, connected: list[str]
+def with_services(stranger: Stranger, *addresses: str) -> None:
+    """The stranger's DID document names these addresses as its own."""
+    services = [
+        {"id": f"{stranger.did}#{number}", "type": "DataService", "serviceEndpoint": address}
+        for number, address in enumerate(addresses)
+    ]
+    stranger.document = {**stranger.document, "service": services}
+
+
+def first_messages(agreement: str, address: str, number: int) -> dict[str, dict[str, Any]]:
+    """Every message that states a callback address, by its path."""
+    pid = f"urn:uuid:dddddddd-0000-4000-8000-{number:012}"
+    wanted = {**offer(), "@id": UNKNOWN, "target": DATASETS["rheinaue"]}
+    return {
+        "/negotiations/request": request_from(address, number),
+        "/negotiations/offers": dsp(
+            "ContractOfferMessage", providerPid=pid, callbackAddress=address, offer=wanted
+        ),
+        "/transfers/request": dsp(
+            "TransferRequestMessage",
+            consumerPid=pid,
+            agreementId=agreement,
+            format="AllmendeQuery-PULL",
+            callbackAddress=address,
+        ),
+    }
+
+
+async def test_a_callback_address_that_is_not_the_senders_own_is_refused(
+    contracted: Region, connected: list[str]
 ) -> None:
-    voice = voice_of(published.lastwerk)
+    """The sender is known and has a contract; only the address is not its own."""
+    await at_rest(contracted.rheinaue, contracted.lastwerk)
+    held = Held(contracted, "", "")
+    before = held.states()
+    agreement = await contracted.agreement_with(contracted.rheinaue)
+
+    for number, address in enumerate((*FOREIGN, *NO_ADDRESS)):
+        for path, message in first_messages(agreement, address, number).items():
+            answer = await voice_of(contracted.lastwerk).say(contracted.rheinaue, path, message)
+            reason = await held.refused(answer, 400, before)
+            assert "callbackAddress" in reason, (path, address)
+            stated = "providerPid" if path.endswith("offers") else "consumerPid"
+            assert answer.json()[stated] == message[stated]
+    assert connected == []
+
+
+async def test_a_private_address_is_refused_although_the_sender_says_that_it_is_its_own(
+    published: Region, stranger: Stranger, connected: list[str]
+) -> None:
+    with_services(stranger, *INSIDE)
+    held = Held(published, "", "")
+    before = held.states()
 
     for number, address in enumerate(INSIDE):
-        answer = await voice.say(published.rheinaue, "/negotiations/request", request_from(address, number))
+        for path in ("/negotiations/request", "/negotiations/offers"):
+            message = first_messages(UNKNOWN, address, number)[path]
+            answer = await stranger.say(published.rheinaue, path, message)
+            assert "is not called" in await held.refused(answer, 400, before)
+    assert connected == []
+
+
+async def test_a_name_that_leads_inside_is_never_called(
+    published: Region, stranger: Stranger, connected: list[str]
+) -> None:
+    """Only a look-up shows where a name leads: it is asked when the first answer is to be sent."""
+    with_services(stranger, *BY_ANOTHER_NAME)
+
+    for number, address in enumerate(BY_ANOTHER_NAME):
+        answer = await stranger.say(
+            published.rheinaue, "/negotiations/request", request_from(address, number)
+        )
         assert answer.status_code in {201, 400}, answer.text
         leaks_nothing(answer, published)
 
-    await until(lambda: published.rheinaue.rows("outbox") == [])
-    assert connected == []
-    assert {record["state"] for record in published.rheinaue.rows("negotiations")} <= {"REQUESTED"}
+    await until(
+        lambda: all(record["state"] == "REQUESTED" for record in published.rheinaue.rows("negotiations"))
+    )
+    await asyncio.sleep(0.5)
+    assert not set(connected) - {"127.0.0.1"}, "this machine alone may be called here"
     assert not any(one["signed"] for one in published.rheinaue.rows("agreements"))
     assert (await published.ledger(published.rheinaue))["entries"] == []
 
 
-async def test_the_trap_of_these_tests_notices_a_connection(published: Region, connected: list[str]) -> None:
+async def test_the_trap_of_these_tests_notices_a_connection(
+    published: Region, stranger: Stranger, connected: list[str]
+) -> None:
     """Loopback is allowed here, so that this one is called."""
-    voice = voice_of(published.lastwerk)
+    with_services(stranger, "https://[::1]:9")
 
-    await voice.say(published.rheinaue, "/negotiations/request", request_from("https://[::1]:9/dsp"))
+    await stranger.say(published.rheinaue, "/negotiations/request", request_from("https://[::1]:9/dsp"))
 
     await until(lambda: connected != [])
     assert set(connected) == {"::1"}
@@ -568,6 +652,14 @@ def agreed_document(held: Held) -> dict[str, Any]:
     }
 
 
+def described(held: Held) -> str:
+    """The digest of what the consumer has read in the catalog about the dataset."""
+    views = [one["view"] for one in held.consumer.rows("remote_datasets")]
+    (known,) = [view for view in views if view["identifier"] == DATASETS["rheinaue"]]
+    names = ("identifier", "title", "description", "table", "columns")
+    return digest({name: known[name] for name in names})
+
+
 def statement_about(held: Held, agreement: dict[str, Any], **changes: Any) -> dict[str, Any]:
     (record,) = held.consumer.rows("negotiations")
     parties = tuple(
@@ -580,6 +672,7 @@ def statement_about(held: Held, agreement: dict[str, Any], **changes: Any) -> di
         "consumer_pid": held.consumer_pid,
         "offer_digest": digest(record["offer"]),
         "dataset_digest": "a" * 64,
+        "description_digest": described(held),
         "parties": parties,
     }
     return agreement_statement(**(members | changes))
@@ -823,6 +916,10 @@ async def test_a_verification_with_a_wrong_signature_finalises_nothing(agreed_on
         "the key for tokens": proven(statement, keys, key=keys.tokens_key, method=keys.did + "#tokens"),
         "the provider's name": proven(statement, theirs, key=attacker),
         "about something else": proven({**statement, "datasetDigest": "0" * 64}, keys),
+        "dated before the negotiation": proven(
+            statement, keys, created=datetime.now(UTC) - timedelta(hours=1)
+        ),
+        "dated ahead": proven(statement, keys, created=datetime.now(UTC) + timedelta(hours=1)),
         "the provider's own proof again": {"proof": record["statement"]["proof"]},
     }
     path = f"/negotiations/{held.provider_pid}/agreement/verification"
@@ -843,9 +940,8 @@ async def test_a_verification_without_a_signature_ends_the_negotiation(agreed_on
     )
 
     assert answer.status_code == 200, "the message itself is a legal one"
+    await until(lambda: agreed_only.provider.rows("negotiations")[0]["state"] == "TERMINATED")
     (record,) = agreed_only.provider.rows("negotiations")
-    assert record["state"] == "VERIFIED"
-    assert record["pending"] == "termination"
     assert "not signed" in record["reason"]
     assert (await agreed_only.region.ledger(agreed_only.provider))["entries"] == []
 
