@@ -14,15 +14,17 @@ from typing import Final
 
 from connector.evidence.documents import digest, file_bytes, text
 from connector.evidence.errors import EvidenceError
+from schemas.jsonld import KNOWN_CONTEXTS, context_document
 from schemas.strict_json import JsonObject, JsonValue
-from schemas.vocabulary import ALLMENDE, DSPACE_CONTEXT
+from schemas.vocabulary import ALLMENDE_CONTEXT, DSPACE_CONTEXT
 
 DATA_INTEGRITY_CONTEXT: Final = "https://w3id.org/security/data-integrity/v2"
-CONTEXT: Final[tuple[JsonValue, ...]] = (DSPACE_CONTEXT, DATA_INTEGRITY_CONTEXT, {"@vocab": ALLMENDE})
-"""The one @context of everything that we sign; our own terms need no remote context."""
+CONTEXT: Final[tuple[JsonValue, ...]] = (DSPACE_CONTEXT, DATA_INTEGRITY_CONTEXT, ALLMENDE_CONTEXT)
+"""The one @context of everything that we sign; addresses only, as some verifiers compare nothing else."""
 CONTEXT_DIGESTS: Final = {
     DSPACE_CONTEXT: "4c09141559c51331c8cb6946c93040d799c39f269afde5d76d79076b9645e1ea",
     DATA_INTEGRITY_CONTEXT: "67f21e6e33a6c14e5ccfd2fc7865f7474fb71a04af7e94136cb399dfac8ae8f4",
+    ALLMENDE_CONTEXT: "57aed8f4d9a76b1eec8945ed27f4a159436166a08a88c5139defbcad00006fb8",
 }
 """SHA-256 of the published contexts: a signature over JSON does not protect what a remote context says."""
 AGREEMENT_FILE: Final = "SignedAgreementFile"
@@ -34,6 +36,8 @@ STATEMENT_MEMBERS: Final = (
     "negotiation",
     "offerDigest",
     "datasetDigest",
+    "datasetDescriptionDigest",
+    "policyProfileDigests",
     "contextDigests",
     "parties",
 )
@@ -61,6 +65,7 @@ def agreement_statement(
     consumer_pid: str,
     offer_digest: str,
     dataset_digest: str,
+    description_digest: str,
     parties: tuple[Party, ...],
 ) -> JsonObject:
     """What both parties sign when they agree.
@@ -70,7 +75,8 @@ def agreement_statement(
         provider_pid: The provider's pid of the negotiation.
         consumer_pid: The consumer's pid of the negotiation.
         offer_digest: SHA-256 (JCS) of the offer that was accepted.
-        dataset_digest: SHA-256 of the dataset as it was offered.
+        dataset_digest: SHA-256 of the data file as it was offered.
+        description_digest: SHA-256 (JCS) of what the catalog says the dataset is (`catalog.description`).
         parties: The provider (assigner) first, then the consumer (assignee).
 
     Raises:
@@ -86,6 +92,8 @@ def agreement_statement(
         "negotiation": {"providerPid": provider_pid, "consumerPid": consumer_pid},
         "offerDigest": offer_digest,
         "datasetDigest": dataset_digest,
+        "datasetDescriptionDigest": description_digest,
+        "policyProfileDigests": _profile_digests(agreement),
         "contextDigests": dict(CONTEXT_DIGESTS),
         "parties": [
             {
@@ -95,6 +103,16 @@ def agreement_statement(
             }
             for party in parties
         ],
+    }
+
+
+def _profile_digests(agreement: Mapping[str, JsonValue]) -> JsonObject:
+    """What the terms of the agreement's policy profiles mean: both parties must read them alike."""
+    profiles = agreement.get("profile", [])
+    return {
+        profile: digest(context_document(profile))
+        for profile in (profiles if isinstance(profiles, list) else [profiles])
+        if isinstance(profile, str) and profile in KNOWN_CONTEXTS
     }
 
 

@@ -1,16 +1,19 @@
-"""Signatures on documents: W3C Data Integrity with the cryptosuite `eddsa-jcs-2022`.
+"""Signatures on documents: W3C Data Integrity with `eddsa-jcs-2022` and `eddsa-rdfc-2022`.
 
-Several parties sign the same bytes, in any order: a proof set. Only this
-cryptosuite is accepted; proof chains (`previousProof`), `expires`, `domain` and
-`challenge` are refused rather than ignored.
+Several parties sign the same bytes, in any order (a proof set), or one
+countersigns another's proof (a chain, `previousProof`). We sign with
+`eddsa-jcs-2022`, which covers the document as it is written; `eddsa-rdfc-2022`
+covers what it means as RDF, and is verified only where the caller brings a
+canonicaliser that can be stopped. `expires`, `domain` and `challenge` are
+refused rather than ignored.
 
 Source:
-    W3C Verifiable Credential Data Integrity 1.0, sections 2.1.1 (proof sets) and 4;
-    W3C Data Integrity EdDSA Cryptosuites 1.0, section 3.3 (eddsa-jcs-2022).
+    W3C Verifiable Credential Data Integrity 1.0, sections 2.1.1 (proof sets),
+    2.1.2 (proof chains) and 4; W3C Data Integrity EdDSA Cryptosuites 1.0,
+    sections 3.2 (eddsa-rdfc-2022) and 3.3 (eddsa-jcs-2022).
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,21 +23,29 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from connector.evidence.did import DidDocument
-from connector.evidence.documents import canonical, text
+from connector.evidence.documents import canonical, moment_of, text
 from connector.evidence.errors import EvidenceError, ProofError
 from connector.evidence.multikey import decode_base58, encode_base58, fingerprint
 from schemas.strict_json import JsonObject, JsonValue
 
 CRYPTOSUITE: Final = "eddsa-jcs-2022"
+"""What we sign with."""
+RDF_CRYPTOSUITE: Final = "eddsa-rdfc-2022"
+"""What others may sign with, too."""
 _MEMBERS: Final = frozenset(
-    {"@context", "type", "cryptosuite", "created", "verificationMethod", "proofPurpose", "proofValue"}
+    {
+        "@context",
+        "id",
+        "type",
+        "cryptosuite",
+        "created",
+        "verificationMethod",
+        "proofPurpose",
+        "previousProof",
+        "proofValue",
+    }
 )
-_FIXED: Final = {
-    "type": "DataIntegrityProof",
-    "cryptosuite": CRYPTOSUITE,
-    "proofPurpose": "assertionMethod",
-}
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+_FIXED: Final = {"type": "DataIntegrityProof", "proofPurpose": "assertionMethod"}
 _SIGNATURE_BYTES: Final = 64
 
 
@@ -43,6 +54,18 @@ class Signer(Protocol):
 
     def sign(self, data: bytes, /) -> bytes:
         """The 64-byte Ed25519 signature of `data`."""
+        ...
+
+
+class RdfCanonicaliser(Protocol):
+    """Writes JSON-LD documents as canonical RDF, within limits of time and memory."""
+
+    def __call__(self, documents: Sequence[JsonObject], /) -> Sequence[bytes]:
+        """Canonical N-Quads, one per document.
+
+        Raises:
+            CanonicalisationError: A document is refused, or it took too much time or memory.
+        """
         ...
 
 
@@ -55,12 +78,15 @@ class VerifiedProof:
         verification_method: Identifier of the signer's key.
         fingerprint: SHA-256 of that key, to compare with what its owner says.
         created: When the signer says it signed; nobody else vouches for that.
+        cryptosuite: `eddsa-jcs-2022`, or `eddsa-rdfc-2022`: then the order of
+            unordered lists, for one, is not covered.
     """
 
     party: str
     verification_method: str
     fingerprint: str
     created: datetime
+    cryptosuite: str = CRYPTOSUITE
 
 
 def sign(
@@ -84,7 +110,9 @@ def sign(
     if created.utcoffset() is None:
         raise ProofError("The time of a signature needs a time zone.")
     proof: JsonObject = {
-        **_FIXED,
+        "type": "DataIntegrityProof",
+        "cryptosuite": CRYPTOSUITE,
+        "proofPurpose": "assertionMethod",
         "created": created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "verificationMethod": verification_method,
     }
@@ -93,15 +121,77 @@ def sign(
     return {**proof, "proofValue": encode_base58(key.sign(signed_bytes(document, proof)))}
 
 
-def signed_bytes(document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue]) -> bytes:
+def signed_bytes(
+    document: Mapping[str, JsonValue],
+    proof: Mapping[str, JsonValue],
+    rdf: RdfCanonicaliser | None = None,
+) -> bytes:
     """What is signed: the digests of the proof's options and of the document, each without its result.
 
+    A proof that countersigns others covers them, too.
+
+    Args:
+        document: The document with its proofs, if it has any yet.
+        proof: The proof, with or without its result.
+        rdf: Canonicalises the RDF of documents for `eddsa-rdfc-2022`.
+
+    Raises:
+        ProofError: A countersigned proof is missing, or there is no canonicaliser.
+        EvidenceError: The document has no canonical form.
+
     Source:
-        W3C Data Integrity EdDSA Cryptosuites 1.0, sections 3.3.3 to 3.3.5.
+        W3C Data Integrity EdDSA Cryptosuites 1.0, sections 3.2.3 to 3.2.5 and
+        3.3.3 to 3.3.5; Verifiable Credential Data Integrity 1.0, section 4.4.
     """
-    options = {name: value for name, value in proof.items() if name != "proofValue"}
-    unsecured = {name: value for name, value in document.items() if name != "proof"}
-    return hashlib.sha256(canonical(options)).digest() + hashlib.sha256(canonical(unsecured)).digest()
+    options: JsonObject = {name: value for name, value in proof.items() if name != "proofValue"}
+    unsecured: JsonObject = {name: value for name, value in document.items() if name != "proof"}
+    previous = _previous_proofs(document, proof)
+    if previous:
+        unsecured["proof"] = [*previous]
+    forms = (
+        _forms(options, unsecured, rdf) if _suite(proof) == RDF_CRYPTOSUITE else _texts(options, unsecured)
+    )
+    return b"".join(hashlib.sha256(form).digest() for form in forms)
+
+
+def _texts(options: JsonObject, unsecured: JsonObject) -> tuple[bytes, bytes]:
+    return canonical(options), canonical(unsecured)
+
+
+def _forms(options: JsonObject, unsecured: JsonObject, rdf: RdfCanonicaliser | None) -> Sequence[bytes]:
+    if rdf is None:
+        raise ProofError(
+            f"The proof's cryptosuite is {RDF_CRYPTOSUITE!r}, which is not verified here; "
+            f"only {CRYPTOSUITE!r} is accepted."
+        )
+    if "@context" in unsecured:
+        options = {**options, "@context": unsecured["@context"]}
+    return rdf([options, unsecured])
+
+
+def _previous_proofs(
+    document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue]
+) -> tuple[JsonObject, ...]:
+    """The proofs that a proof countersigns, in the document's order."""
+    if "previousProof" not in proof:
+        return ()
+    stated = proof["previousProof"]
+    wanted = {text({"previousProof": name}, "previousProof") for name in _listed(stated)}
+    found = tuple(one for one in proofs_of(document) if one.get("id") in wanted)
+    if {one["id"] for one in found} != wanted or len(found) != len(wanted) or proof.get("id") in wanted:
+        raise ProofError("The proof countersigns a proof that the document does not carry exactly once.")
+    return found
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    listed: list[JsonValue] = value if isinstance(value, list) else [value]
+    if not listed:
+        raise ProofError("The proof says that it countersigns others, and names none.")
+    return listed
+
+
+def _suite(proof: Mapping[str, JsonValue]) -> JsonValue:
+    return proof.get("cryptosuite")
 
 
 def add_proof(document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue]) -> JsonObject:
@@ -124,21 +214,25 @@ def proofs_of(document: Mapping[str, JsonValue]) -> tuple[JsonObject, ...]:
 
 
 def verify_proofs(
-    document: Mapping[str, JsonValue], documents: Mapping[str, DidDocument]
+    document: Mapping[str, JsonValue],
+    documents: Mapping[str, DidDocument],
+    rdf: RdfCanonicaliser | None = None,
 ) -> tuple[VerifiedProof, ...]:
     """Check that exactly the expected parties have signed a document, each once.
 
     1. There is one proof per expected party, and no other.
-    2. Each proof is of the one type, cryptosuite and purpose that we accept, and
-       has no member that we would have to ignore.
+    2. Each proof is of a type, cryptosuite and purpose that we accept, and has no
+       member that we would have to ignore.
     3. Its context is the document's.
-    4. Its key is in the party's DID document, controlled by that party and listed
-       under `assertionMethod`.
-    5. Its signature fits the document and the proof's own options.
+    4. Its key is in the party's DID document, controlled by that party, listed
+       under `assertionMethod`, and was in use when the party says it signed.
+    5. Its signature fits the document, the proof's own options and the proofs
+       that it countersigns.
 
     Args:
         document: The document with its proofs.
         documents: The expected parties' DID documents by DID; at least one.
+        rdf: Canonicalises the RDF of documents; without it, `eddsa-rdfc-2022` is refused.
 
     Returns:
         One entry per party, in the order of `documents`.
@@ -151,7 +245,7 @@ def verify_proofs(
         raise ProofError("Nobody was named whose signature is expected.")
     verified: dict[str, VerifiedProof] = {}
     for proof in _bounded(proofs_of(document), len(documents)):
-        result = _verify_proof(document, proof, documents)
+        result = _verify_proof(document, proof, documents, rdf)
         if result.party in verified:
             raise ProofError(f"{result.party} has signed twice.")
         verified[result.party] = result
@@ -162,18 +256,30 @@ def verify_proofs(
 
 
 def require_created_near(
-    proofs: Sequence[VerifiedProof], moment: datetime, *, within: timedelta = timedelta(minutes=5)
+    proofs: Sequence[VerifiedProof],
+    moment: datetime,
+    *,
+    since: datetime | None = None,
+    within: timedelta = timedelta(minutes=5),
 ) -> None:
     """Refuse signatures whose stated time is far from when they were exchanged.
+
+    Args:
+        proofs: The signatures.
+        moment: When they arrived.
+        since: When the exchange began, so that a message that was long on its way is not
+            refused for it; `moment` where it has no beginning.
+        within: How far two clocks may be apart.
 
     Raises:
         ProofError: Names the signer and both times.
     """
+    begun = moment if since is None else min(since, moment)
     for proof in proofs:
-        if abs(proof.created - moment) > within:
+        if not begun - within <= proof.created <= moment + within:
             raise ProofError(
                 f"{proof.party} dates its signature {proof.created.isoformat()}, more than {within} "
-                f"from {moment.isoformat()}: check both clocks."
+                f"from {begun.isoformat()} to {moment.isoformat()}: check both clocks."
             )
 
 
@@ -184,22 +290,26 @@ def _bounded(proofs: tuple[JsonObject, ...], most: int) -> tuple[JsonObject, ...
 
 
 def _verify_proof(
-    document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue], documents: Mapping[str, DidDocument]
+    document: Mapping[str, JsonValue],
+    proof: Mapping[str, JsonValue],
+    documents: Mapping[str, DidDocument],
+    rdf: RdfCanonicaliser | None,
 ) -> VerifiedProof:
     _require_form(document, proof)
     method = text(proof, "verificationMethod")
     party = method.partition("#")[0]
     if party not in documents:
         raise ProofError(f"The document is signed by {party!r}, whose signature is not expected.")
-    key = _assertion_key(documents[party], method)
+    created = _created(proof)
+    key = _assertion_key(documents[party], method, created)
     try:
-        key.verify(_signature(proof), signed_bytes(document, proof))
+        key.verify(_signature(proof), signed_bytes(document, proof, rdf))
     except InvalidSignature as error:
         raise ProofError(
             f"The signature of {party} does not fit: the document or the proof was changed after signing, "
             "or another key has signed."
         ) from error
-    return VerifiedProof(party, method, fingerprint(key), _created(proof))
+    return VerifiedProof(party, method, fingerprint(key), created, str(_suite(proof)))
 
 
 def _require_form(document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue]) -> None:
@@ -209,17 +319,22 @@ def _require_form(document: Mapping[str, JsonValue], proof: Mapping[str, JsonVal
     for name, expected in _FIXED.items():
         if proof.get(name) != expected:
             raise ProofError(f"The proof's {name} is {proof.get(name)!r}; only {expected!r} is accepted.")
+    if _suite(proof) not in (CRYPTOSUITE, RDF_CRYPTOSUITE):
+        raise ProofError(
+            f"The proof's cryptosuite is {_suite(proof)!r}; only {CRYPTOSUITE!r} and {RDF_CRYPTOSUITE!r} "
+            "are accepted."
+        )
     if "@context" in proof and proof["@context"] != document.get("@context"):
         raise ProofError("The proof was made for another @context than the document's.")
 
 
-def _assertion_key(document: DidDocument, method: str) -> Ed25519PublicKey:
+def _assertion_key(document: DidDocument, method: str, created: datetime) -> Ed25519PublicKey:
     try:
-        key = document.key(method, "assertionMethod")
+        key = document.key(method, "assertionMethod", at=created)
     except EvidenceError as error:
         raise ProofError(str(error)) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ProofError(f"The key {method!r} is not an Ed25519 key, which {CRYPTOSUITE} requires.")
+        raise ProofError(f"The key {method!r} is not an Ed25519 key, which both cryptosuites require.")
     return key
 
 
@@ -236,12 +351,7 @@ def _signature(proof: Mapping[str, JsonValue]) -> bytes:
 
 
 def _created(proof: Mapping[str, JsonValue]) -> datetime:
-    value = text(proof, "created")
-    if not _MOMENT.fullmatch(value):
-        raise ProofError(f"The proof's created {value!r} is not a UTC time such as 2026-11-21T08:00:00Z.")
     try:
-        return datetime.fromisoformat(value)
-    except ValueError as error:
-        raise ProofError(
-            f"The proof's created {value!r} is not a UTC time such as 2026-11-21T08:00:00Z."
-        ) from error
+        return moment_of(proof, "created")
+    except EvidenceError as error:
+        raise ProofError(f"The proof has no usable time of signing: {error}") from error

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeVar, cast
 import pyarrow as pa
 import pyarrow.ipc
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_jsonable_python
 
@@ -19,8 +19,8 @@ from connector.ports import Changes, LedgerEntry, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
-from connector.protocol.transfer import TransferMessage, TransferProcess
-from connector.services.asking import RECEIPT_HEADER, AskingQueries, FederatedResult
+from connector.protocol.transfer import ReceivedData, TransferMessage, TransferProcess
+from connector.services.asking import AskingQueries, FederatedResult
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
@@ -30,6 +30,9 @@ from connector.services.importing import ForeignAgreement, Importing
 from connector.services.negotiating import Negotiating, WantedContract
 from connector.services.publishing import Publication, Publishing
 from connector.services.querying import ARROW_STREAM
+from connector.services.receipting import RECEIPT_HEADER, RECEIPT_KINDS, kept_receipt
+from connector.services.receiving import Receiving
+from connector.services.retiring import Retiring
 from connector.services.transferring import Transferring
 from connector.services.waiting import settled
 from policies.terms import classify
@@ -70,6 +73,7 @@ class DatasetBody(_Body):
     file: Path
     offer: Mapping[str, JsonValue]
     approval: Literal["automatic", "manual"] = "automatic"
+    row_filters: Mapping[str, Mapping[str, JsonValue]] = {}
 
 
 class CatalogBody(_Body):
@@ -77,6 +81,7 @@ class CatalogBody(_Body):
 
     provider: str
     address: str | None = None
+    filter: Sequence[JsonValue] = ()
 
 
 class NegotiationBody(_Body):
@@ -159,7 +164,9 @@ class ManagementServices:
     negotiating: Negotiating
     importing: Importing
     transferring: Transferring
+    retiring: Retiring
     fetching: Fetching
+    receiving: Receiving
     asking: AskingQueries
     commissioning: Commissioning
     computing: Computing
@@ -211,6 +218,7 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                 source=body.file.absolute(),
                 offer=dict(body.offer),
                 approval=body.approval,
+                row_filters={name: dict(one) for name, one in body.row_filters.items()},
             )
         )
         terms = [
@@ -253,7 +261,7 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
 def _add_catalogs(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/catalogs")
     async def read(body: CatalogBody) -> JSONResponse:
-        view = await services.crawling.read(body.provider, body.address)
+        view = await services.crawling.read(body.provider, body.address, body.filter)
         return JSONResponse(
             {
                 "provider": view.participant_id,
@@ -297,7 +305,7 @@ def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
 
         return JSONResponse(
             _negotiation(
-                await _settled(services.store, services.messages, read, _negotiation_is_settled, wait)
+                await _settled(services.store, services.messages, pid, read, _negotiation_is_settled, wait)
             )
         )
 
@@ -323,6 +331,11 @@ def _add_agreements(router: APIRouter, services: ManagementServices) -> None:
         foreign = ForeignAgreement(body.role, body.peer, body.address, body.agreement)
         return JSONResponse({"identifier": await services.importing.agreement(foreign)}, 201)
 
+    @router.post("/agreements/{identifier}/retirement", status_code=204)
+    async def retire(identifier: str, body: ReasonBody) -> Response:
+        await services.retiring.retire(identifier, body.reason)
+        return Response(status_code=204)
+
     @router.get("/agreements/{identifier}/evidence")
     async def evidence(identifier: str) -> Response:
         return await _document(services, identifier)
@@ -346,11 +359,20 @@ def _add_transfers(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/transfers/{pid}/data")
     async def fetch(pid: str) -> Response:
         fetched = await services.fetching.fetch(pid)
-        # Somebody else's bytes: a browser must neither guess what they are nor show them here.
-        headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
-        if fetched.receipt is not None:
-            headers[RECEIPT_HEADER] = fetched.receipt
+        headers = _foreign(fetched.receipt)
         return Response(fetched.content, media_type="application/octet-stream", headers=headers)
+
+    @router.get("/transfers/{pid}/data")
+    async def received(pid: str) -> Response:
+        found, chunks = await services.receiving.content(pid)
+        headers = {**_foreign(found.receipt), "content-length": str(found.size)}
+        return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
+
+
+def _foreign(receipt: str | None) -> dict[str, str]:
+    """Headers of somebody else's bytes: a browser must neither guess what they are nor show them here."""
+    headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+    return headers if receipt is None else {**headers, RECEIPT_HEADER: receipt}
 
 
 def _add_queries(router: APIRouter, services: ManagementServices) -> None:
@@ -389,7 +411,9 @@ def _add_computations(router: APIRouter, services: ManagementServices) -> None:
 
         return JSONResponse(
             _computation(
-                await _settled(services.store, services.computations, read, _computation_is_settled, wait)
+                await _settled(
+                    services.store, services.computations, identifier, read, _computation_is_settled, wait
+                )
             )
         )
 
@@ -423,7 +447,7 @@ def _add_ledger(router: APIRouter, services: ManagementServices) -> None:
 
 
 async def _document(services: ManagementServices, identifier: str) -> Response:
-    content = await services.store.transact(lambda tx: tx.document(identifier))
+    content = await services.store.transact(lambda tx: kept_receipt(tx, identifier))
     if content is None:
         raise UnknownExchangeError(identifier)
     return Response(content, media_type="application/json")
@@ -432,12 +456,13 @@ async def _document(services: ManagementServices, identifier: str) -> Response:
 async def _settled(
     store: Store,
     changes: Changes,
+    topic: str,
     read: Callable[[Transaction], T],
     is_settled: Callable[[T], bool],
     wait: int,
 ) -> T:
     """A record, once it has come to rest, or when the wait is over."""
-    return await settled(changes, lambda: store.transact(read), is_settled, timedelta(seconds=wait))
+    return await settled(changes, topic, lambda: store.transact(read), is_settled, timedelta(seconds=wait))
 
 
 def _negotiation_is_settled(record: ContractNegotiation) -> bool:
@@ -489,7 +514,17 @@ def _transfer(record: TransferProcess) -> JsonObject:
         "format": record.transfer_format,
         "state": record.state.value if record.state else None,
         "reason": record.reason,
+        "received": _received(record.received),
     }
+
+
+def _received(data: ReceivedData | None) -> JsonObject | None:
+    """What a push has brought."""
+    return (
+        {"file": data.name, "bytes": data.size, "sha256": data.sha256, "receipt": data.receipt}
+        if data
+        else None
+    )
 
 
 def _agreement(record: ContractAgreement) -> JsonObject:
@@ -500,6 +535,8 @@ def _agreement(record: ContractAgreement) -> JsonObject:
         "consumer": record.consumer,
         "dataset": record.dataset,
         "signed": record.signed,
+        "ended": None if record.retirement is None else record.retirement.ended.isoformat(),
+        "reason": None if record.retirement is None else record.retirement.reason,
         "agreement": record.document,
     }
 
@@ -549,7 +586,7 @@ def _totals(entries: Sequence[LedgerEntry]) -> JsonObject:
             ("raw_rows_out", entry.raw_rows_out),
             ("raw_bytes_out", entry.raw_bytes_out),
             ("result_bytes_out", entry.result_bytes_out),
-            ("releases", int(entry.kind != "agreement")),
+            ("releases", int(entry.kind in RECEIPT_KINDS)),
         ):
             line[name] = int(str(line[name])) + value
     return dict(totals)

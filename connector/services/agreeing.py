@@ -7,15 +7,17 @@ Source:
 from dataclasses import replace
 from datetime import datetime
 
+from catalog.description import describe
 from connector.evidence.agreements import Party as SigningParty
 from connector.evidence.agreements import agreement_file, agreement_statement, require_same_agreement
-from connector.evidence.did import CONTRACTS, DidDocument, parse_did_document
+from connector.evidence.did import DidDocument, parse_did_document
 from connector.evidence.documents import canonical, digest
 from connector.evidence.proofs import add_proof, proofs_of, require_created_near, verify_proofs
 from connector.ports import Credentials, Identifiers, LedgerEntry, Participant, Transaction
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.services.exchanging import RequestRefusedError
+from connector.services.recording import append
 from policies.odrl import parse_policy
 from policies.refinement import same_rules
 from schemas.strict_json import JsonObject
@@ -91,7 +93,7 @@ class Agreeing:
         identifier = str(agreement["@id"])
         if tx.agreement(identifier) is not None:
             raise RequestRefusedError(f"There is an agreement {identifier} already.")
-        statement = self._countersign(record, agreement, participant, evidence, now)
+        statement = self._countersign(tx, record, agreement, participant, evidence, now)
         tx.save_agreement(
             ContractAgreement(
                 identifier=identifier,
@@ -138,7 +140,8 @@ class Agreeing:
             return
         signed = add_proof(agreement.statement, proof)
         own = self._credentials.document
-        verify_proofs(signed, {own.did: own, participant.did: participant.document})
+        proofs = verify_proofs(signed, {own.did: own, participant.did: participant.document})
+        require_created_near(proofs, record.updated, since=record.created)
         tx.save_agreement(replace(agreement, statement=signed, signed=True))
 
     def _sign(
@@ -148,11 +151,13 @@ class Agreeing:
         if record.peer_document is None or published is None:
             return None
         peer = parse_did_document(record.peer_document, did=record.peer)
-        statement = self._statement(record, agreement, published.dataset.digest, peer)
+        digests = published.dataset.digest, digest(describe(published.dataset))
+        statement = self._statement(record, agreement, digests, peer)
         return self._credentials.prove(statement, now)
 
     def _countersign(
         self,
+        tx: Transaction,
         record: ContractNegotiation,
         agreement: JsonObject,
         participant: Participant,
@@ -162,14 +167,18 @@ class Agreeing:
         theirs = (evidence or {}).get("statement")
         if not isinstance(theirs, dict) or participant.document is None:
             return None
-        ours = self._statement(record, agreement, str(theirs.get("datasetDigest")), participant.document)
+        known = tx.remote_dataset(record.dataset)
+        # The file is never ours to see, and without having read the catalog neither is the description.
+        described = theirs.get("datasetDescriptionDigest") if known is None else digest(describe(known.view))
+        digests = str(theirs.get("datasetDigest")), str(described)
+        ours = self._statement(record, agreement, digests, participant.document)
         require_same_agreement(ours, theirs)
         proofs = verify_proofs(theirs, {participant.did: participant.document})
-        require_created_near(proofs, now)
+        require_created_near(proofs, now, since=record.created)
         return self._credentials.prove(theirs, now)
 
     def _statement(
-        self, record: ContractNegotiation, agreement: JsonObject, dataset_digest: str, peer: DidDocument
+        self, record: ContractNegotiation, agreement: JsonObject, digests: tuple[str, str], peer: DidDocument
     ) -> JsonObject:
         """What both parties sign; each builds it from its own records."""
         own, other = _signing_party(self._credentials.document), _signing_party(peer)
@@ -179,7 +188,8 @@ class Agreeing:
             provider_pid=provider_pid,
             consumer_pid=consumer_pid,
             offer_digest=digest(record.offer),
-            dataset_digest=dataset_digest,
+            dataset_digest=digests[0],
+            description_digest=digests[1],
             parties=(own, other) if record.role is Party.PROVIDER else (other, own),
         )
 
@@ -188,12 +198,16 @@ class Agreeing:
         return own if record.peer_document is None else {**own, record.peer: record.peer_document}
 
 
-def enter_ledger(tx: Transaction, record: ContractNegotiation, now: datetime) -> None:
+def enter_ledger(
+    tx: Transaction, credentials: Credentials, record: ContractNegotiation, now: datetime
+) -> None:
     """A finalised agreement that both parties have signed becomes a file and a line of the ledger."""
     agreement = tx.agreement(record.agreement_id or "")
     if agreement is None or agreement.statement is None or not agreement.signed:
         return
-    tx.append_ledger(
+    append(
+        tx,
+        credentials,
         LedgerEntry(
             index=tx.ledger_size(),
             kind="agreement",
@@ -205,9 +219,14 @@ def enter_ledger(tx: Transaction, record: ContractNegotiation, now: datetime) ->
             raw_bytes_out=0,
             result_bytes_out=0,
             recorded=now,
-        )
+        ),
     )
     tx.save_document(agreement.identifier, agreement_file(agreement.statement, agreement.documents))
+
+
+def states_same_rules(left: JsonObject, right: JsonObject) -> bool:
+    """Whether two policies have the same rules in the same words: then nobody has to interpret them."""
+    return all(left.get(name) == right.get(name) for name in RULES)
 
 
 def _require_negotiated(record: ContractNegotiation, agreement: JsonObject, own: str) -> None:
@@ -216,9 +235,11 @@ def _require_negotiated(record: ContractNegotiation, agreement: JsonObject, own:
     for name, value in expected.items():
         if agreement.get(name) != value:
             raise RequestRefusedError(f"The agreement's {name} is {agreement.get(name)!r}, not {value!r}.")
-    if not same_rules(parse_policy(agreement), parse_policy(record.offer)):
+    if not states_same_rules(agreement, record.offer) and not same_rules(
+        parse_policy(agreement), parse_policy(record.offer)
+    ):
         raise RequestRefusedError("The agreement's rules are not those of the offer that we asked for.")
 
 
 def _signing_party(document: DidDocument) -> SigningParty:
-    return SigningParty(document.did, document.did + CONTRACTS, document.digest)
+    return SigningParty(document.did, document.signing_method, document.digest)

@@ -4,8 +4,10 @@ Source:
     Dataspace Protocol 2025-1, contract negotiation; docs/adr/0003-exchanges.md.
 """
 
+import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import assert_never, cast
 
 from connector.ports import (
@@ -28,7 +30,7 @@ from connector.protocol.negotiation import (
     new_negotiation,
 )
 from connector.protocol.workflow import NEGOTIATION_ACTIONS, Action, Situation, Workflow
-from connector.services.agreeing import Agreeing, enter_ledger
+from connector.services.agreeing import Agreeing, enter_ledger, states_same_rules
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -59,6 +61,7 @@ Inbound = (
     | dsp.ContractNegotiationTerminationMessage
 )
 
+_MOST_UNDERSTOOD = 256
 SIGNING = "eddsa-jcs-2022"
 """The signature suite that we announce and expect (W3C Data Integrity)."""
 
@@ -105,7 +108,7 @@ class Negotiating:
         credentials: Our identity and signature.
         settings: How we negotiate.
         workflow: Rules that override what policies decide.
-        wake: Called after each change that leaves something to deliver.
+        wake: Called with the pid of an exchange that has moved.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Negotiating:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
+        self._credentials = credentials
         self._settings = settings
         self._workflow = workflow
         self._agreeing = Agreeing(identifiers=identifiers, credentials=credentials, address=settings.address)
@@ -143,7 +147,7 @@ class Negotiating:
                 we accept no contract that we do not understand.
         """
         now = self._clock.now()
-        require_enforceable(parse_policy(wanted.offer, default_target=wanted.dataset))
+        _require_understood(json.dumps(wanted.offer, sort_keys=True), wanted.dataset)
         record = new_negotiation(
             pid=self._identifiers.new(),
             role=Party.CONSUMER,
@@ -202,7 +206,7 @@ class Negotiating:
     ) -> str:
         letter = Letter(kind, f"/negotiations/{_OPENINGS[kind]}", dsp.to_wire(message))
         await self._store.transact(lambda tx: tx.save_negotiation(send(tx, record, letter, now)))
-        self._wake()
+        self._wake(record.pid)
         return record.pid
 
     async def accept(self, pid: str) -> None:
@@ -219,7 +223,7 @@ class Negotiating:
             tx.save_negotiation(self._react(tx, record, now))
 
         await self._store.transact(work)
-        self._wake()
+        self._wake(pid)
 
     async def reject(self, pid: str, reason: str) -> None:
         """Turn down a negotiation that was held for a person, and tell the counterparty why.
@@ -235,7 +239,7 @@ class Negotiating:
             tx.save_negotiation(self._terminate(tx, record, reason, now))
 
         await self._store.transact(work)
-        self._wake()
+        self._wake(pid)
 
     # what counterparties send
 
@@ -259,9 +263,7 @@ class Negotiating:
             tx.save_negotiation(self._react(tx, record, now))
             return StoredAnswer(201, negotiation_body(record))
 
-        answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
-        self._wake()
-        return answer
+        return await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
 
     async def received(
         self, participant: Participant, pid: str, delivery: Delivery, message: Inbound
@@ -289,7 +291,7 @@ class Negotiating:
             return StoredAnswer(200, None)
 
         answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
-        self._wake()
+        self._wake(pid)
         return answer
 
     async def shown(self, participant: Participant, pid: str) -> JsonObject:
@@ -310,7 +312,7 @@ class Negotiating:
             return
         record = accepted(record, answer, now)
         if record.state is NegotiationState.FINALIZED:
-            enter_ledger(tx, record, now)
+            enter_ledger(tx, self._credentials, record, now)
         tx.save_negotiation(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
@@ -388,7 +390,7 @@ class Negotiating:
                 return record
             case dsp.ContractNegotiationEventMessage():
                 if record.state is NegotiationState.FINALIZED:
-                    enter_ledger(tx, record, now)
+                    enter_ledger(tx, self._credentials, record, now)
                 return record
             case dsp.ContractNegotiationTerminationMessage():
                 return replace(record, reason=message.words)
@@ -547,6 +549,12 @@ _PATHS = {
 """Where each message goes, below the counterparty's address of the negotiation."""
 
 
+@lru_cache(maxsize=_MOST_UNDERSTOOD)
+def _require_understood(offer: str, dataset: str) -> None:
+    """Refuse an offer with a term that we do not know; one that was understood stays so."""
+    require_enforceable(parse_policy(json.loads(offer), default_target=dataset))
+
+
 def _require_offered(tx: Transaction, dataset: str) -> None:
     published = tx.dataset(dataset)
     if published is None or not published.dataset.publishing:
@@ -632,14 +640,18 @@ def _objection(record: ContractNegotiation, published: PublishedDataset | None, 
     """Why a request cannot be granted; None where it can."""
     if published is None or not published.dataset.publishing:
         return "The dataset is no longer on offer."
-    try:
-        requested = parse_policy(record.offer)
-        require_enforceable(requested)
-    except PolicyRefusedError as refusal:
-        return str(refusal)
-    offered = published.dataset.offer.policy
-    refinement = compare_with_offer(requested, offered)
-    if not refinement.within:
-        return " ".join(reason["en"] for reason in refinement.reasons)
-    decision = evaluate_offer(requested, record.peer, record.purpose, Facts(now))
+    offered = published.dataset.offer
+    requested = offered.policy
+    if not states_same_rules(record.offer, cast("JsonObject", offered.document)):
+        try:
+            requested = parse_policy(record.offer)
+            require_enforceable(requested)
+        except PolicyRefusedError as refusal:
+            return str(refusal)
+        refinement = compare_with_offer(requested, offered.policy)
+        if not refinement.within:
+            return " ".join(reason["en"] for reason in refinement.reasons)
+    decision = evaluate_offer(
+        replace(requested, target=record.dataset), record.peer, record.purpose, Facts(now)
+    )
     return None if decision.permitted else decision.explain("en")

@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from connector.ports import Clock, Identifiers, Participant, Store, StoredAnswer, Transaction, Wake
 from connector.protocol.exchange import LocalProtocolError, receive
 from connector.protocol.machine import Party
-from connector.protocol.negotiation import ContractAgreement
+from connector.protocol.negotiation import ContractAgreement, Retirement
 from connector.protocol.transfer import (
     CLOSING,
     RAW_FORMATS,
@@ -47,6 +47,10 @@ HTTP_ARROW = ALLMENDE + "HttpArrow"
 """Endpoint type of our data plane: HTTP with Arrow IPC bodies."""
 FILE_PATH: Final = "/file"
 """Where the data file as it is lies, below the data plane's address."""
+RETIRED: Final = ALLMENDE + "agreementRetired"
+"""Code of a termination that ends the whole agreement: no new transfer process will be started under it."""
+RECEIVED_PATH: Final = "/received"
+"""Where we take data files that are pushed, below the data plane's address; our pid follows."""
 
 Inbound = (
     dsp.TransferStartMessage
@@ -71,7 +75,7 @@ class Transferring:
         address: Our DSP base address.
         data_plane: Base address of our data plane.
         workflow: Rules that override what a provider does by itself.
-        wake: Called after each change that leaves something to deliver.
+        wake: Called with the pid of an exchange that has moved.
     """
 
     def __init__(
@@ -116,14 +120,9 @@ class Transferring:
 
         Raises:
             UnknownExchangeError: We hold no such agreement as a consumer.
-            RequestRefusedError: The negotiation has not been finalised, or the
-                format is one that needs a destination, which we do not have.
+            RequestRefusedError: The negotiation has not been finalised.
         """
         now = self._clock.now()
-        if transfer_format == TransferFormat.PUSH:
-            raise RequestRefusedError(
-                f"This connector takes no pushes; ask for the format {TransferFormat.DOWNLOAD} instead."
-            )
 
         def work(tx: Transaction) -> str:
             agreement = _consumed(tx, agreement_id)
@@ -135,7 +134,7 @@ class Transferring:
             return record.pid
 
         pid = await self._store.transact(work)
-        self._wake()
+        self._wake(pid)
         return pid
 
     def _new_request(
@@ -160,12 +159,18 @@ class Transferring:
         )
 
     def _open(self, tx: Transaction, record: TransferProcess, now: datetime) -> TransferProcess:
+        address: dsp.DataAddress | None = None
+        if record.transfer_format == TransferFormat.PUSH:
+            token = self._identifiers.secret()
+            address = dsp.push_data_address(f"{self._data_plane}{RECEIVED_PATH}/{record.pid}", token)
+            record = replace(record, token_digest=token_digest(token))
         message = dsp.TransferRequestMessage(
             id=self._identifiers.new(),
             consumer_pid=record.pid,
             agreement_id=record.agreement_id,
             format=record.transfer_format,
             callback_address=self._address,
+            data_address=address,
         )
         return send(
             tx, record, Letter(TransferMessage.REQUEST, "/transfers/request", dsp.to_wire(message)), now
@@ -191,9 +196,7 @@ class Transferring:
             tx.save_transfer(self._react(tx, record, now))
             return StoredAnswer(201, transfer_body(record))
 
-        answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
-        self._wake()
-        return answer
+        return await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
 
     async def received(
         self, participant: Participant, pid: str, delivery: Delivery, message: Inbound
@@ -211,12 +214,13 @@ class Transferring:
             after = moved(before, receive(exchange_of(before), _kind(message)), now)
             forget_pending(tx, before, after)
             after = _absorb(after, message)
+            _note_retirement(tx, after, message, now)
             resumed = after.role is Party.PROVIDER and isinstance(message, dsp.TransferStartMessage)
             tx.save_transfer(self._react(tx, after, now, resumed=resumed))
             return StoredAnswer(200, transfer_body(after))
 
         answer = await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
-        self._wake()
+        self._wake(pid)
         return answer
 
     async def move(self, pid: str, kind: TransferMessage, reason: str | None = None) -> None:
@@ -240,7 +244,18 @@ class Transferring:
             tx.save_transfer(self._say(replace(record, reason=reason), kind, tx, now))
 
         await self._store.transact(work)
-        self._wake()
+        self._wake(pid)
+
+    def end_all(self, tx: Transaction, agreement_id: str, reason: str, now: datetime) -> None:
+        """Terminate what runs under an agreement that its provider has ended.
+
+        A token stays with its transfer process: whoever shows it is told why it opens nothing.
+        """
+        for record in tx.transfers():
+            ours = record.role is Party.PROVIDER and record.agreement_id == agreement_id
+            if ours and exchange_of(record).may_propose(TransferMessage.TERMINATION):
+                ended = self._say(replace(record, reason=reason), TransferMessage.TERMINATION, tx, now)
+                tx.save_transfer(replace(ended, token_digest=record.token_digest))
 
     async def shown(self, participant: Participant, pid: str) -> JsonObject:
         """The state of a transfer process, for the counterparty.
@@ -348,6 +363,8 @@ class Transferring:
             # start, which the protocol allows it after a suspension, opens it again.
             record = replace(record, token_digest=None)
         message = _message(record, kind, address).model_copy(update={"id": self._identifiers.new()})
+        if kind is TransferMessage.TERMINATION and provider and _is_retired(tx, record):
+            message = message.model_copy(update={"code": RETIRED})
         path = f"/transfers/{record.peer_pid}/{_PATHS[kind]}"
         return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
 
@@ -403,6 +420,19 @@ def _absorb(record: TransferProcess, message: Inbound) -> TransferProcess:
             assert_never(message)
 
 
+def _is_retired(tx: Transaction, record: TransferProcess) -> bool:
+    agreement = tx.agreement(record.agreement_id)
+    return agreement is not None and agreement.retirement is not None
+
+
+def _note_retirement(tx: Transaction, record: TransferProcess, message: Inbound, now: datetime) -> None:
+    """A consumer remembers that its provider has ended the whole agreement, and why."""
+    ends = isinstance(message, dsp.TransferTerminationMessage) and message.code == RETIRED
+    agreement = tx.agreement(record.agreement_id) if ends and record.role is Party.CONSUMER else None
+    if agreement is not None and agreement.retirement is None:
+        tx.save_agreement(replace(agreement, retirement=Retirement.told(record.reason or "", now)))
+
+
 def _without_access(record: TransferProcess) -> TransferProcess:
     """A consumer's record without the address that a suspension has made worthless."""
     suspended = record.role is Party.CONSUMER and record.state is TransferState.SUSPENDED
@@ -455,6 +485,8 @@ def _consumed(tx: Transaction, agreement_id: str) -> ContractAgreement:
 
 
 def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
+    if agreement.retirement is not None:
+        raise RequestRefusedError(agreement.retirement.explanation["en"])
     negotiation = tx.negotiation(agreement.negotiation)
     if negotiation is None or not negotiation.is_in_force:
         state = negotiation.state if negotiation else "unknown"

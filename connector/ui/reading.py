@@ -1,4 +1,4 @@
-"""What the data steward's pages read and do: views of the state, and four decisions.
+"""What the data steward's pages read and do: views of the state, and five decisions.
 
 The pages know nothing of stores and services. Whoever implements these
 Protocols decides what is shown; whoever implements the decisions checks again
@@ -204,6 +204,8 @@ class AgreementLine:
         signed_by: DIDs of the parties whose proof it carries.
         in_force: Whether data may be used under it now.
         terms: Under which terms.
+        ended: When its provider ended it before its time; None where it did not.
+        reason: Why, per language; None likewise.
     """
 
     id: str
@@ -216,6 +218,13 @@ class AgreementLine:
     signed_by: tuple[str, ...]
     in_force: bool
     terms: tuple[TermGroup, ...] = ()
+    ended: datetime | None = None
+    reason: LanguageMap | None = None
+
+    @property
+    def can_be_ended(self) -> bool:
+        """Whether this participant can end it: as its provider, while it is in force."""
+        return self.in_force and self.role is Side.PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +455,10 @@ class StewardDecisions(Protocol):
 
     async def reject_negotiation(self, negotiation: str, reason: str) -> None:
         """Turn it down; the other side is told the reason."""
+        ...
+
+    async def end_agreement(self, agreement: str, reason: str) -> None:
+        """End an agreement before its time, for good; the other side is told the reason."""
         ...
 
     async def release_computation(self, computation: str) -> None:

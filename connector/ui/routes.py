@@ -8,7 +8,7 @@ sent back to a page, so that a reload repeats nothing.
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request, Response
@@ -19,6 +19,7 @@ from connector.http.catalog import page_language, remember_language
 from connector.http.negotiation_of_content import choose_media_type
 from connector.http.page_headers import PAGE_HEADERS
 from connector.ui.reading import (
+    AgreementLine,
     ComputationLine,
     DecisionNotPossibleError,
     DownloadedFile,
@@ -44,11 +45,12 @@ _NAVIGATION: Final = (
     ("computations", "/rechnen"),
     ("ledger", "/datenfluss"),
 )
+_AnyLine: TypeAlias = NegotiationLine | AgreementLine | ComputationLine
 Field = Annotated[str, Form()]
 """A field of a submitted form."""
 
 _DONE: Final = frozenset(
-    {"accepted", "accepted_offer", "accepted_delivery", "rejected", "released", "refused"}
+    {"accepted", "accepted_offer", "accepted_delivery", "rejected", "ended", "released", "refused"}
 )
 _RECENT: Final = 6
 _HEADERS: Final = PAGE_HEADERS | {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language, Cookie"}
@@ -208,6 +210,7 @@ def ui_router(
     _add_lists(router, desk)
     _add_files(router, desk)
     _add_negotiation(router, desk, decide)
+    _add_agreement(router, desk, decide)
     _add_computation(router, desk, decide)
     return router
 
@@ -283,6 +286,25 @@ def _add_negotiation(router: APIRouter, desk: _Desk, decide: StewardDecisions) -
         )
 
 
+def _add_agreement(router: APIRouter, desk: _Desk, decide: StewardDecisions) -> None:
+    case = _Case(desk, "agreement", "agreements", desk.read.agreements)
+
+    @router.get("/vertraege/{identifier:path}")
+    async def agreement(request: Request, identifier: str) -> Response:
+        return await case.page(request, identifier)
+
+    @router.post("/vertraege/{identifier:path}/beenden")
+    async def end(
+        request: Request,
+        identifier: str,
+        csrf: Field = "",
+        reason: Field = "",
+    ) -> Response:
+        return await case.decline(
+            request, identifier, csrf=csrf, reason=reason, decide=decide.end_agreement, done="ended"
+        )
+
+
 def _add_computation(router: APIRouter, desk: _Desk, decide: StewardDecisions) -> None:
     case = _Case(desk, "computation", "computations", desk.read.computations)
 
@@ -308,18 +330,18 @@ def _add_computation(router: APIRouter, desk: _Desk, decide: StewardDecisions) -
         )
 
 
-def _outcome(done: str, line: NegotiationLine | ComputationLine) -> str:
+def _outcome(done: str, line: _AnyLine) -> str:
     """What to tell after a decision: accepting means something else for each question."""
-    if done != "accepted" or isinstance(line, ComputationLine) or line.question is Question.REQUEST:
+    if done != "accepted" or not isinstance(line, NegotiationLine) or line.question is Question.REQUEST:
         return done
     return f"{done}_{line.question}"
 
 
-_Line = TypeVar("_Line", bound=NegotiationLine | ComputationLine)
+_Line = TypeVar("_Line", bound=_AnyLine)
 
 
 class _Case:
-    """One thing a person may have to decide on, and its two answers."""
+    """One thing a person can decide on, and the answers."""
 
     def __init__(
         self, desk: _Desk, name: str, section: str, reader: Callable[[], Awaitable[tuple[_Line, ...]]]
@@ -329,7 +351,7 @@ class _Case:
         self._section = section
         self._reader = reader
 
-    async def _find(self, identifier: str) -> NegotiationLine | ComputationLine | None:
+    async def _find(self, identifier: str) -> _AnyLine | None:
         return next((line for line in await self._reader() if line.id == identifier), None)
 
     async def page(

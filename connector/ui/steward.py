@@ -14,6 +14,8 @@ from connector.protocol.negotiation import ContractAgreement, ContractNegotiatio
 from connector.services.computing import Computing
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.negotiating import Negotiating
+from connector.services.receipting import RECEIPT_KINDS, kept_receipt
+from connector.services.retiring import Retiring
 from connector.ui.checks import check_sentence
 from connector.ui.reading import (
     AgreementLine,
@@ -75,6 +77,7 @@ class StoreSteward:
         clock: Tells the time.
         negotiating: Takes decisions on negotiations.
         computing: Takes decisions on computations.
+        retiring: Ends agreements.
         participant: Who we are.
     """
 
@@ -85,12 +88,14 @@ class StoreSteward:
         clock: Clock,
         negotiating: Negotiating,
         computing: Computing,
+        retiring: Retiring,
         participant: ParticipantView,
     ) -> None:
         self._store = store
         self._clock = clock
         self._negotiating = negotiating
         self._computing = computing
+        self._retiring = retiring
         self._participant = participant
 
     async def participant(self) -> ParticipantView:
@@ -137,7 +142,7 @@ class StoreSteward:
         return await self._document("receipt", identifier)
 
     async def _document(self, kind: str, identifier: str) -> DownloadedFile | None:
-        content = await self._store.transact(lambda tx: tx.document(identifier))
+        content = await self._store.transact(lambda tx: kept_receipt(tx, identifier))
         name = f"{kind}-{identifier.rsplit(':', 1)[-1][:8]}.json"
         return None if content is None else DownloadedFile(name, content)
 
@@ -169,6 +174,10 @@ class StoreSteward:
     async def reject_negotiation(self, negotiation: str, reason: str) -> None:
         """Turn it down; the other side is told the reason."""
         await _decided(lambda: self._negotiating.reject(negotiation, reason))
+
+    async def end_agreement(self, agreement: str, reason: str) -> None:
+        """End an agreement before its time; the other side is told the reason."""
+        await _decided(lambda: self._retiring.retire(agreement, reason))
 
     async def release_computation(self, computation: str) -> None:
         """Let the outputs of a computation go to the other side."""
@@ -268,6 +277,7 @@ def _agreement(tx: Transaction, record: ContractAgreement, now: datetime) -> Agr
     until = _until(record.document)
     in_force = negotiation is not None and negotiation.is_in_force
     proofs = proofs_of(record.statement) if record.statement else ()
+    retirement = record.retirement
     return AgreementLine(
         id=record.identifier,
         role=_side(record.role),
@@ -277,8 +287,10 @@ def _agreement(tx: Transaction, record: ContractAgreement, now: datetime) -> Agr
         concluded=record.agreed,
         until=until,
         signed_by=tuple(str(proof["verificationMethod"]).partition("#")[0] for proof in proofs),
-        in_force=in_force and (until is None or now <= until),
+        in_force=in_force and retirement is None and (until is None or now <= until),
         terms=_terms(record.document),
+        ended=None if retirement is None else retirement.ended,
+        reason=None if retirement is None else _in_every_language(retirement.reason),
     )
 
 
@@ -391,13 +403,15 @@ def _ledger_line(identifier: str, title: LanguageMap, entries: list[LedgerEntry]
         raw_rows_out=sum(entry.raw_rows_out for entry in entries),
         raw_bytes_out=sum(entry.raw_bytes_out for entry in entries),
         result_bytes_out=sum(entry.result_bytes_out for entry in entries),
-        releases=sum(entry.kind != "agreement" for entry in entries),
+        releases=sum(entry.kind in RECEIPT_KINDS for entry in entries),
     )
 
 
 def _head(tx: Transaction, entries: tuple[LedgerEntry, ...]) -> TreeHead | None:
     """The tree head of the last receipt, as it was signed."""
-    receipt = next((tx.document(e.identifier) for e in reversed(entries) if e.kind != "agreement"), None)
+    receipt = next(
+        (kept_receipt(tx, e.identifier) for e in reversed(entries) if e.kind in RECEIPT_KINDS), None
+    )
     if receipt is None:
         return None
     head = json.loads(receipt)["inclusion"]["treeHead"]

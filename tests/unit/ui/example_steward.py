@@ -1,5 +1,6 @@
 """A steward's day, as values, and fakes of the ports that the pages read and decide through."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,10 +142,18 @@ class FakePages:
     async def agreements(self) -> tuple[AgreementLine, ...]:
         parties = ("did:web:stadtwerke-rheinaue.example", "did:web:lastwerk-ki.example")
         until = datetime(2027, 12, 31, 22, 59, tzinfo=UTC)
-        return self._of(
+        names = ("urn:uuid:a-1", "urn:uuid:a-2", "urn:uuid:a-3")
+        ours, ended, theirs = (
             AgreementLine(
-                "urn:uuid:a-1", Side.PROVIDER, LASTWERK, "urn:d", TITLE, AT, until, parties, True, TERMS
+                name, Side.PROVIDER, LASTWERK, "urn:d", TITLE, AT, until, parties, in_force=True, terms=TERMS
             )
+            for name in names
+        )
+        words = "<b>The meters</b> were wrong."
+        return self._of(
+            ours,
+            replace(ended, in_force=False, ended=AT, reason={"de": words, "en": words}),
+            replace(theirs, role=Side.CONSUMER),
         )
 
     async def evidence(self, agreement: str) -> DownloadedFile | None:
@@ -199,6 +208,9 @@ class FakeDecisions:
 
     async def reject_negotiation(self, negotiation: str, reason: str) -> None:
         self._make("reject", negotiation, reason)
+
+    async def end_agreement(self, agreement: str, reason: str) -> None:
+        self._make("end", agreement, reason)
 
     async def release_computation(self, computation: str) -> None:
         self._make("release", computation)

@@ -22,6 +22,7 @@ LISTS = ["/", "/angebote", "/anfragen", "/vertraege", "/abfragen", "/rechnen", "
 PAGES = [
     *LISTS,
     *(f"/anfragen/urn:uuid:n-{number}" for number in range(1, 5)),
+    *(f"/vertraege/urn:uuid:a-{number}" for number in range(1, 4)),
     *(f"/rechnen/urn:uuid:c-{number}" for number in range(1, 5)),
 ]
 HTML = {"Accept": "text/html"}
@@ -245,6 +246,12 @@ DECISIONS = [
         ("accept", "urn:uuid:n-4"),
         "/anfragen?done=accepted_delivery",
     ),
+    (
+        "/vertraege/urn:uuid:a-1/beenden",
+        {"reason": " Die Zähler waren falsch. "},
+        ("end", "urn:uuid:a-1", "Die Zähler waren falsch."),
+        "/vertraege?done=ended",
+    ),
     ("/rechnen/urn:uuid:c-1/freigeben", {}, ("release", "urn:uuid:c-1"), "/rechnen?done=released"),
     (
         "/rechnen/urn:uuid:c-1/verweigern",
@@ -331,6 +338,31 @@ async def test_an_unknown_entry_is_not_found(path: str) -> None:
 async def test_a_negotiation_that_waits_for_nobody_offers_no_decision() -> None:
     assert "<form" in (await _get("/anfragen/urn:uuid:n-1")).text
     assert "<form" not in (await _get("/anfragen/urn:uuid:n-2")).text
+
+
+async def test_only_the_provider_of_an_agreement_in_force_can_end_it() -> None:
+    button = "Vertrag vorzeitig beenden</button>"
+    assert button in (await _get("/vertraege/urn:uuid:a-1")).text
+    assert button not in (await _get("/vertraege/urn:uuid:a-2")).text
+    assert button not in (await _get("/vertraege/urn:uuid:a-3")).text
+    assert (await _get("/vertraege")).text.count("Vertrag vorzeitig beenden</a>") == 1
+
+
+async def test_an_agreement_that_was_ended_says_when_and_why() -> None:
+    page = (await _get("/vertraege/urn:uuid:a-2")).text
+    assert "Vorzeitig beendet</dt><dd>" in page
+    assert '<blockquote lang="">&lt;b&gt;The meters&lt;/b&gt; were wrong.</blockquote>' in page
+
+
+async def test_an_agreement_is_not_ended_without_a_reason() -> None:
+    decisions = FakeDecisions()
+
+    answer = await _post(
+        "/vertraege/urn:uuid:a-1/beenden", {"csrf": TOKEN, "reason": " "}, decisions=decisions
+    )
+
+    assert (answer.status_code, decisions.made) == (422, [])
+    assert "Die Begründung fehlt" in answer.text
 
 
 @pytest.mark.parametrize("name", ["allmende.css", "mark.svg"])
