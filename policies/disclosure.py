@@ -1,98 +1,101 @@
-"""Output checks on Arrow tables: what a result may not show."""
+"""Disclosure control: which groups of a result may be shown.
+
+Every group of a result is judged by itself here: is it large enough, and does no
+unit dominate it? What several answers tell together is the matter of
+`policies.suppression`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from policies.dominance import Contributions, DominanceRule, closely_estimated, dominated
 
-from policies.errors import DisclosureError
 
-STATUS: Final = "status"
-RELEASED: Final = "released"
-SUPPRESSED: Final = "suppressed"
+class Check(StrEnum):
+    """A check that a group can fail."""
+
+    THRESHOLD = "threshold"
+    """Too few rows or too few different units."""
+    DOMINANCE = "dominance"
+    """A few units make up too much of a sum."""
+    P_PERCENT = "p-percent"
+    """The largest contribution to a sum could be estimated too closely."""
+    OVERLAP = "overlap"
+    """Together with what was answered before, the group would tell about a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosure:
-    """A result that may be released.
+class Limits:
+    """What a group has to reach.
 
     Attributes:
-        table: The result, with a last column `status`: `released`, or
-            `suppressed` where the values of a row were withheld.
-        suppressed: Number of rows whose values were withheld.
+        minimum_rows: Fewest rows.
+        minimum_units: Fewest different units; None where only rows are counted.
+        dominance: The (n,k) rules; all of them.
+        p_percent: The p% rule; None where it does not apply.
     """
 
-    table: pa.Table
-    suppressed: int
+    minimum_rows: int
+    minimum_units: int | None = None
+    dominance: tuple[DominanceRule, ...] = ()
+    p_percent: int | None = None
+
+    @property
+    def looks_at_contributions(self) -> bool:
+        """Whether a check needs to know what single units contribute."""
+        return bool(self.dominance) or self.p_percent is not None
 
 
-def withhold_small_groups(
-    table: pa.Table,
-    *,
-    units_column: str | None,
-    rows_column: str,
-    minimum_units: int,
-    minimum_rows: int,
-    value_columns: Sequence[str],
-) -> Disclosure:
-    """Withhold the values of every group that is too small to be shown.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is known of one group of a result.
 
-    A threshold alone does not stop differences between overlapping queries
-    from telling about one unit; complementary suppression is not done here.
+    Attributes:
+        rows: Number of rows of each figure that is shown; None where it is not known.
+        units: Number of different units behind the figure with the fewest; None
+            where it is not known, or not counted.
+        contributions: Per sum, what units contribute to it; None where it is
+            not known.
+    """
+
+    rows: tuple[int | None, ...]
+    units: int | None
+    contributions: tuple[Contributions | None, ...] = ()
+
+
+def failed_checks(group: Group, limits: Limits) -> frozenset[Check]:
+    """Tell which checks a group fails.
 
     Args:
-        table: Aggregates, one row per group.
-        units_column: Column with the number of distinct units of a group; None
-            where the agreement counts rows only.
-        rows_column: Column with the number of rows of a group.
-        minimum_units: Fewest units of a group that is shown.
-        minimum_rows: Fewest rows of a group that is shown.
-        value_columns: Columns to withhold. The exact size of a small group
-            tells something, too: name the two counting columns here unless
-            they are dropped afterwards.
+        group: What is known of it. What is not known is not enough.
+        limits: What it has to reach.
 
     Returns:
-        The table with null in `value_columns` where a group is too small or
-        its size is not known, and how many groups that were.
-
-    Raises:
-        DisclosureError: A named column is missing or stands twice, a count is
-            no integer, or the table has a column `status` already.
+        The checks that it fails; empty where its figures may be shown.
     """
-    counts = [rows_column] if units_column is None else [rows_column, units_column]
-    _check_columns(table, counts, value_columns)
-    shown = _at_least(table, rows_column, minimum_rows)
-    if units_column is not None:
-        shown = pc.and_(shown, _at_least(table, units_column, minimum_units))
-    for name in dict.fromkeys(value_columns):
-        position = table.schema.get_field_index(name)
-        field = table.schema.field(position).with_nullable(nullable=True)
-        withheld = pc.if_else(shown, table.column(position), pa.scalar(None, field.type))
-        table = table.set_column(position, field, withheld)
-    status = pc.if_else(shown, pa.scalar(RELEASED), pa.scalar(SUPPRESSED))
-    return Disclosure(table.append_column(STATUS, status), shown.false_count)
+    failed = set()
+    if not _large_enough(group, limits):
+        failed.add(Check.THRESHOLD)
+    if limits.looks_at_contributions:
+        failed |= _failed_by_contributions(group.contributions, limits)
+    return frozenset(failed)
 
 
-def _at_least(table: pa.Table, name: str, minimum: int) -> pa.BooleanArray:
-    """Tell for each row whether a count reaches a minimum; an unknown count does not."""
-    counts = table.column(name).to_pylist()
-    return pa.array([count is not None and count >= minimum for count in counts], pa.bool_())
+def _large_enough(group: Group, limits: Limits) -> bool:
+    enough_rows = all(_reaches(count, limits.minimum_rows) for count in group.rows)
+    return enough_rows and (limits.minimum_units is None or _reaches(group.units, limits.minimum_units))
 
 
-def _check_columns(table: pa.Table, counts: Sequence[str], values: Sequence[str]) -> None:
-    for name in (*counts, *values):
-        found = table.schema.get_all_field_indices(name)
-        if len(found) != 1:
-            raise DisclosureError(
-                f"The result has {len(found)} columns named {name}, so its groups cannot be checked; "
-                "name each column once."
-            )
-    for name in counts:
-        if not pa.types.is_integer(table.schema.field(name).type):
-            raise DisclosureError(f"The column {name} holds no whole numbers, so groups cannot be counted.")
-    if STATUS in table.schema.names:
-        raise DisclosureError(
-            "A result must not have a column named status: the check adds it; rename yours."
-        )
+def _reaches(count: int | None, threshold: int) -> bool:
+    return count is not None and count >= max(1, threshold)
+
+
+def _failed_by_contributions(sums: Sequence[Contributions | None], limits: Limits) -> set[Check]:
+    failed = set()
+    for one in sums:
+        if any(one is None or dominated(one, rule) for rule in limits.dominance):
+            failed.add(Check.DOMINANCE)
+        if limits.p_percent is not None and (one is None or closely_estimated(one, limits.p_percent)):
+            failed.add(Check.P_PERCENT)
+    return failed

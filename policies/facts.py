@@ -1,8 +1,14 @@
-"""What an evaluation is asked and what it may know."""
+"""What an evaluation is asked and what it may know.
+
+Whatever is not handed in is unknown, and what is unknown opens nothing: a fact
+has no default that somebody could profit from.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from policies.world import Features, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,10 @@ class Request:
         purpose: Absolute IRI of the declared purpose; None where none is declared.
         algorithm_digest: SHA-256 of the algorithm (64 lower-case hexadecimal
             digits); None where no algorithm is involved.
+        recipient: Identifier (DID) of who gets the result, where that is
+            somebody else than who asks.
+        features: What else is known of the use that is asked for; refinements
+            are compared with it.
     """
 
     action: str
@@ -23,6 +33,8 @@ class Request:
     assignee: str
     purpose: str | None = None
     algorithm_digest: str | None = None
+    recipient: str | None = None
+    features: Features = field(default_factory=Features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +45,35 @@ class Facts:
         now: The current time, with its zone; never taken from the request.
         uses: Uses so far, per rule identifier. A rule that is missing here has
             an unknown number of uses, not none: a limit on it does not hold.
-        started: When the agreement was first used; None where it was not.
+        started: When the agreement was made; None where there is none yet.
         fulfilled: Identifiers of the duties that were met, such as
             `permission/0/duty/0`.
+        last_used: When a rule was last used, per rule identifier; None where
+            it is known that it never was. A rule that is missing here is unknown.
+        metered: For how long a rule has been used so far, per rule identifier;
+            a rule that is missing here is unknown.
+        organisation: Identifier of the organisation that the assignee belongs
+            to, from a credential that was checked.
+        memberships: What the assignee is a member of, likewise; None is
+            unknown, an empty set is known to be none.
+        roles: Roles of the assignee, likewise.
+        place: Where the use takes place: an ISO 3166 country or a NUTS region.
+        events: Names of the events that are going on; None is unknown.
+        world: What is known beyond that: collections, hierarchies, what was done.
     """
 
     now: datetime
     uses: Mapping[str, int] = field(default_factory=dict)
     started: datetime | None = None
     fulfilled: frozenset[str] = frozenset()
+    last_used: Mapping[str, datetime | None] = field(default_factory=dict)
+    metered: Mapping[str, timedelta] = field(default_factory=dict)
+    organisation: str | None = None
+    memberships: frozenset[str] | None = None
+    roles: frozenset[str] | None = None
+    place: str | None = None
+    events: frozenset[str] | None = None
+    world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:
         if self.now.utcoffset() is None:

@@ -8,13 +8,23 @@ Source:
     docs/policy-profile.md for our own.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from policies.actions import COMPUTE, QUERY, SERVED
+from policies.catena_x import (
+    CATENA_X,
+    CLAUSES,
+    IDENTITIES,
+    NOT_IN_THE_REGISTER,
+    USAGE_END_DATE,
+    USAGE_END_DAYS,
+)
 from policies.model import LanguageMap, Operator
+from policies.places import PLACE
 from policies.values import ValueType
 from schemas.vocabulary import ODRL, POLICY
 
@@ -33,7 +43,17 @@ class Where(StrEnum):
 PURPOSE: Final = ODRL + "purpose"
 DATE_TIME: Final = ODRL + "dateTime"
 COUNT: Final = ODRL + "count"
+RECIPIENT: Final = ODRL + "recipient"
+ELAPSED_TIME: Final = ODRL + "elapsedTime"
+DELAY_PERIOD: Final = ODRL + "delayPeriod"
+TIME_INTERVAL: Final = ODRL + "timeInterval"
+METERED_TIME: Final = ODRL + "meteredTime"
+SPATIAL: Final = ODRL + "spatial"
+EVENT: Final = ODRL + "event"
 ASSIGNEE: Final = POLICY + "assignee"
+ORGANISATION: Final = POLICY + "organisation"
+MEMBERSHIP: Final = POLICY + "membership"
+ROLE: Final = POLICY + "role"
 QUERY_CLASS: Final = POLICY + "queryClass"
 GROUP_UNIT: Final = POLICY + "groupUnit"
 MIN_GROUP_SIZE: Final = POLICY + "minGroupSize"
@@ -43,6 +63,86 @@ ALGORITHM_DIGEST: Final = POLICY + "algorithmDigest"
 ALLOWED_COLUMN: Final = POLICY + "allowedColumn"
 OUTPUT_KIND: Final = POLICY + "outputKind"
 OUTPUT_REVIEW: Final = POLICY + "outputReview"
+DENIED_COLUMN: Final = POLICY + "deniedColumn"
+COLUMN_MASK: Final = POLICY + "columnMask"
+ROW_FILTER: Final = POLICY + "rowFilter"
+CONSENT: Final = POLICY + "consent"
+MAX_CELL_DOMINANCE: Final = POLICY + "maxCellDominance"
+P_PERCENT: Final = POLICY + "pPercent"
+ROUNDING_BASE: Final = POLICY + "roundingBase"
+EPSILON_PER_QUERY: Final = POLICY + "epsilonPerQuery"
+EPSILON_TOTAL: Final = POLICY + "epsilonTotal"
+DELTA_TOTAL: Final = POLICY + "deltaTotal"
+CONTRIBUTION_BOUND: Final = POLICY + "contributionBound"
+FEDERATED_MIN_PARTICIPANTS: Final = POLICY + "federatedMinParticipants"
+
+_COLUMN = r"[a-z_][a-z0-9_]{0,62}"
+_NUMBER = r"(?=[0-9.]*[1-9])[0-9]{1,9}(\.[0-9]{1,9})?"
+_SHARE = r"(100|[1-9][0-9]?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a value looks like beyond its type.
+
+    Attributes:
+        pattern: What the whole value has to match.
+        hint: The same for people.
+    """
+
+    pattern: re.Pattern[str]
+    hint: LanguageMap
+
+
+MASK_FORM: Final = Form(
+    re.compile(
+        rf"(?P<column>{_COLUMN})="
+        r"(?P<method>hash|null|truncate|generalise)"
+        r"(?:(?<=truncate):(?P<length>[1-9][0-9]?)"
+        rf"|(?<=generalise):(?P<step>minute|hour|day|week|month|quarter|year|{_NUMBER}))?"
+        r"(?<!=truncate)(?<!=generalise)"
+    ),
+    {
+        "de": "Spalte=hash, Spalte=null, Spalte=truncate:4 oder Spalte=generalise:month (oder :100)",
+        "en": "column=hash, column=null, column=truncate:4 or column=generalise:month (or :100)",
+    },
+)
+"""How a column is masked.
+
+`hash`: a keyed hash, with a key per agreement; `null`: empty; `truncate:4`: the
+first four characters; `generalise:month`: the beginning of the month (a time),
+`generalise:100`: rounded down to a multiple of 100 (a number).
+"""
+
+DOMINANCE_FORM: Final = Form(
+    re.compile(rf"(?P<n>[1-9]),(?P<k>{_SHARE})"),
+    {
+        "de": "n,k, etwa 2,90: die zwei größten haben höchstens 90 Prozent der Summe",
+        "en": "n,k, such as 2,90: the two largest have at most 90 percent of the sum",
+    },
+)
+"""The (n,k) rule: the n largest contributions of a group are at most k percent of its sum."""
+
+P_PERCENT_FORM: Final = Form(
+    re.compile(_SHARE), {"de": "ganze Prozent von 1 bis 100", "en": "whole percent from 1 to 100"}
+)
+"""The p% rule: all but the two largest contributions of a group are at least p percent of the largest."""
+
+PLACE_CODE: Final = Form(
+    PLACE,
+    {
+        "de": "ein Land nach ISO 3166 oder eine NUTS-Region, etwa DE oder DE11",
+        "en": "an ISO 3166 country or a NUTS region, such as DE or DE11",
+    },
+)
+POSITIVE_NUMBER: Final = Form(
+    re.compile(_NUMBER),
+    {"de": "eine Zahl über null, etwa 0.5", "en": "a number above zero, such as 0.5"},
+)
+PROBABILITY: Final = Form(
+    re.compile(r"(?=[0-9.]*[1-9])0\.[0-9]{1,15}"),
+    {"de": "eine Zahl zwischen 0 und 1, etwa 0.000001", "en": "a number between 0 and 1, such as 0.000001"},
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +160,10 @@ class LeftOperand:
             or released (`policies.restrictions`); always part of a permission.
         counted: True where every use has to be counted against it.
         choices: The only values it may have; empty where any value may be.
+        form: What its values look like beyond their type.
+        declared: True where it is a promise of the partner: shown, never
+            decided here, whatever stations it names.
+        reason: Why nothing here can enforce it, where `stations` is empty.
         remark: What its enforcement does not reach, where a reader could think it does.
     """
 
@@ -70,7 +174,10 @@ class LeftOperand:
     restricts: bool = False
     counted: bool = False
     choices: frozenset[str] = frozenset()
+    form: Form | None = None
     remark: LanguageMap | None = None
+    declared: bool = False
+    reason: LanguageMap | None = None
 
 
 def _at(stations: tuple[Where, ...], *operators: Operator) -> Mapping[Operator, tuple[Where, ...]]:
@@ -79,6 +186,7 @@ def _at(stations: tuple[Where, ...], *operators: Operator) -> Mapping[Operator, 
 
 _WHILE_USED: Final = (Where.START, Where.ACCESS, Where.RELEASE)
 _MEMBER: Final = (Operator.EQ, Operator.IS_ANY_OF)
+_EACH: Final = (Operator.EQ, Operator.IS_ALL_OF)
 
 _MEASURED: Final[Mapping[str, LeftOperand]] = {
     PURPOSE: LeftOperand(
@@ -105,6 +213,16 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
             **_at(_WHILE_USED, Operator.GT, Operator.GTEQ),
         },
     ),
+    ELAPSED_TIME: LeftOperand(
+        {"de": "Zeit seit Vertragsschluss", "en": "time since the agreement was made"},
+        ValueType.DURATION,
+        _at(_WHILE_USED, Operator.LT, Operator.LTEQ),
+    ),
+    DELAY_PERIOD: LeftOperand(
+        {"de": "Wartezeit seit Vertragsschluss", "en": "delay since the agreement was made"},
+        ValueType.DURATION,
+        _at(_WHILE_USED, Operator.GT, Operator.GTEQ),
+    ),
     COUNT: LeftOperand(
         {"de": "Zahl der Nutzungen", "en": "number of uses"},
         ValueType.COUNT,
@@ -120,6 +238,39 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
             Operator.IS_ANY_OF,
             Operator.IS_NONE_OF,
         ),
+    ),
+    RECIPIENT: LeftOperand(
+        {"de": "Empfänger des Ergebnisses", "en": "recipient of the result"},
+        ValueType.IRI,
+        _at(
+            (Where.NEGOTIATION, *_WHILE_USED),
+            Operator.EQ,
+            Operator.IS_ANY_OF,
+            Operator.IS_NONE_OF,
+        ),
+        actions=(QUERY, COMPUTE),
+        remark={
+            "de": "Ergebnisse bekommt nur der Vertragspartner; dass er sie behält, ist seine Zusage.",
+            "en": "Results go to the partner of the agreement only; that they stay there is a promise.",
+        },
+    ),
+    SPATIAL: LeftOperand(
+        {"de": "Ort der Nutzung", "en": "place of use"},
+        ValueType.TEXT,
+        _at(
+            (Where.ACCESS, Where.RELEASE),
+            Operator.IS_PART_OF,
+            Operator.IS_ANY_OF,
+            Operator.IS_NONE_OF,
+        ),
+        actions=(QUERY, COMPUTE),
+        form=PLACE_CODE,
+        remark={
+            "de": "Gemeint ist der Ort, an dem der Anbieter rechnet, wie er ihn angegeben hat; "
+            "wo das Ergebnis hinkommt, wird nicht geprüft.",
+            "en": "What counts is the place at which the provider computes, as the provider has stated it; "
+            "where the result goes is not checked.",
+        },
     ),
     ALGORITHM_DIGEST: LeftOperand(
         {"de": "Algorithmus", "en": "algorithm"},
@@ -185,6 +336,170 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
         restricts=True,
         choices=frozenset({"auto", "manual"}),
     ),
+    DENIED_COLUMN: LeftOperand(
+        {"de": "Gesperrte Spalten", "en": "withheld columns"},
+        ValueType.NAME,
+        _at((Where.ACCESS,), *_MEMBER),
+        actions=(QUERY, COMPUTE),
+        restricts=True,
+    ),
+    COLUMN_MASK: LeftOperand(
+        {"de": "Maske einer Spalte", "en": "mask of a column"},
+        ValueType.TEXT,
+        _at((Where.ACCESS,), *_EACH),
+        actions=(QUERY, COMPUTE),
+        restricts=True,
+        form=MASK_FORM,
+    ),
+    ROW_FILTER: LeftOperand(
+        {"de": "Zeilenfilter des Anbieters", "en": "row filter of the provider"},
+        ValueType.NAME,
+        _at((Where.ACCESS,), *_EACH),
+        actions=(QUERY, COMPUTE),
+        restricts=True,
+    ),
+    CONSENT: LeftOperand(
+        {"de": "Einwilligungsregister", "en": "consent register"},
+        ValueType.NAME,
+        actions=(QUERY, COMPUTE),
+        restricts=True,
+    ),
+    MAX_CELL_DOMINANCE: LeftOperand(
+        {"de": "Dominanz in einer Gruppe", "en": "dominance in a group"},
+        ValueType.TEXT,
+        _at((Where.RELEASE,), Operator.EQ),
+        actions=(QUERY,),
+        restricts=True,
+        form=DOMINANCE_FORM,
+    ),
+    P_PERCENT: LeftOperand(
+        {"de": "p-Prozent-Regel", "en": "p percent rule"},
+        ValueType.POSITIVE,
+        _at((Where.RELEASE,), Operator.GTEQ),
+        actions=(QUERY,),
+        restricts=True,
+        form=P_PERCENT_FORM,
+    ),
+    ROUNDING_BASE: LeftOperand(
+        {"de": "Rundung auf Vielfache von", "en": "rounding to multiples of"},
+        ValueType.POSITIVE,
+        _at((Where.RELEASE,), Operator.EQ),
+        actions=(QUERY,),
+        restricts=True,
+    ),
+    EPSILON_PER_QUERY: LeftOperand(
+        {"de": "Epsilon je Abfrage", "en": "epsilon per query"},
+        ValueType.DECIMAL,
+        actions=(QUERY,),
+        restricts=True,
+        form=POSITIVE_NUMBER,
+    ),
+    EPSILON_TOTAL: LeftOperand(
+        {"de": "Epsilon insgesamt", "en": "epsilon in total"},
+        ValueType.DECIMAL,
+        actions=(QUERY,),
+        restricts=True,
+        form=POSITIVE_NUMBER,
+    ),
+    DELTA_TOTAL: LeftOperand(
+        {"de": "Delta insgesamt", "en": "delta in total"},
+        ValueType.DECIMAL,
+        actions=(QUERY,),
+        restricts=True,
+        form=PROBABILITY,
+    ),
+    CONTRIBUTION_BOUND: LeftOperand(
+        {"de": "Höchstzahl der Zeilen je Einheit", "en": "most rows of one unit"},
+        ValueType.POSITIVE,
+        actions=(QUERY,),
+        restricts=True,
+    ),
+}
+
+_AND_DELETED: Final[LanguageMap] = {
+    "de": "Dass danach gelöscht wird, was schon herausgegeben ist, ist eine Zusage des Partners.",
+    "en": "That what was already released is deleted then is a promise of the partner.",
+}
+_NO_CREDENTIALS: Final[LanguageMap] = {
+    "de": "Dieser Connector liest noch keine Nachweise von Partnern; "
+    "nennen Sie die Partner mit ihrer DID (assignee).",
+    "en": "This connector reads no credentials of partners yet; name the partners by their DID (assignee).",
+}
+_NO_CALENDAR: Final[LanguageMap] = {
+    "de": "Dieser Connector hat keinen Kalender von Ereignissen; nennen Sie Zeitpunkte (dateTime).",
+    "en": "This connector has no calendar of events; name points in time (dateTime).",
+}
+_NO_TIMES_OF_USE: Final[LanguageMap] = {
+    "de": "Dieser Connector hält nicht fest, wann und wie lange genutzt wurde; "
+    "begrenzen Sie die Zahl der Nutzungen (count).",
+    "en": "This connector does not keep when and for how long data were used; "
+    "limit the number of uses (count).",
+}
+
+_WITHOUT_A_SOURCE: Final[Mapping[str, LeftOperand]] = {
+    TIME_INTERVAL: LeftOperand(
+        {"de": "Zeitabstand zur letzten Nutzung", "en": "time since the last use"},
+        ValueType.DURATION,
+        reason=_NO_TIMES_OF_USE,
+    ),
+    METERED_TIME: LeftOperand(
+        {"de": "Gemessene Nutzungszeit", "en": "metered time"},
+        ValueType.DURATION,
+        reason=_NO_TIMES_OF_USE,
+    ),
+    EVENT: LeftOperand({"de": "Ereignis", "en": "event"}, ValueType.TEXT, reason=_NO_CALENDAR),
+    ORGANISATION: LeftOperand(
+        {"de": "Organisation des Partners", "en": "organisation of the partner"},
+        ValueType.IRI,
+        reason=_NO_CREDENTIALS,
+    ),
+    MEMBERSHIP: LeftOperand(
+        {"de": "Mitgliedschaft", "en": "membership"}, ValueType.IRI, reason=_NO_CREDENTIALS
+    ),
+    ROLE: LeftOperand({"de": "Rolle", "en": "role"}, ValueType.IRI, reason=_NO_CREDENTIALS),
+    **{
+        CATENA_X + name: LeftOperand({"de": de, "en": en}, reason=NOT_IN_THE_REGISTER)
+        for name, (de, en) in IDENTITIES.items()
+    },
+}
+"""Left operands that could be measured as soon as something hands in the fact (`policies.facts`)."""
+
+_DECLARED: Final[Mapping[str, LeftOperand]] = {
+    FEDERATED_MIN_PARTICIPANTS: LeftOperand(
+        {"de": "Mindestzahl der Anbieter", "en": "minimum number of providers"},
+        ValueType.POSITIVE,
+        _at((Where.AFTER,), Operator.GTEQ),
+        actions=(QUERY,),
+        declared=True,
+        remark={
+            "de": "Der Abfragende führt die Teilergebnisse zusammen; ein einzelner Anbieter sieht die "
+            "anderen nicht. Der Connector des Abfragenden hält sich daran, wenn er Allmende ist.",
+            "en": "Whoever asks merges the partial results; a single provider does not see the others. "
+            "The connector of whoever asks keeps to it if it is Allmende.",
+        },
+    ),
+    **{
+        CATENA_X + name: LeftOperand(
+            {"de": de, "en": en}, ValueType.TEXT, _at((Where.AFTER,), *operators), declared=True
+        )
+        for name, (de, en, operators) in CLAUSES.items()
+    },
+}
+"""Left operands that only a promise of the partner stands behind."""
+
+_CATENA_X_CLOCK: Final[Mapping[str, LeftOperand]] = {
+    USAGE_END_DATE: LeftOperand(
+        {"de": "Ende der Nutzung", "en": "end of use"},
+        ValueType.DATE_TIME,
+        _at((Where.NEGOTIATION, *_WHILE_USED), Operator.EQ),
+        remark=_AND_DELETED,
+    ),
+    USAGE_END_DAYS: LeftOperand(
+        {"de": "Tage der Nutzung seit Vertragsschluss", "en": "days of use since the agreement was made"},
+        ValueType.COUNT,
+        _at(_WHILE_USED, Operator.EQ),
+        remark=_AND_DELETED,
+    ),
 }
 
 _NOT_MEASURED: Final[Mapping[str, tuple[str, str]]] = {
@@ -192,30 +507,23 @@ _NOT_MEASURED: Final[Mapping[str, tuple[str, str]]] = {
     "absoluteSize": ("Absolute Größe", "absolute size"),
     "absoluteSpatialPosition": ("Absolute räumliche Lage", "absolute spatial position"),
     "absoluteTemporalPosition": ("Absolute zeitliche Lage", "absolute temporal position"),
-    "delayPeriod": ("Wartezeit", "delay period"),
     "deliveryChannel": ("Übertragungsweg", "delivery channel"),
     "device": ("Gerät", "device"),
-    "elapsedTime": ("Verstrichene Zeit", "elapsed time"),
-    "event": ("Ereignis", "event"),
     "fileFormat": ("Dateiformat", "file format"),
     "industry": ("Branche", "industry"),
     "language": ("Sprache", "language"),
     "media": ("Medium", "media"),
-    "meteredTime": ("Gemessene Nutzungszeit", "metered time"),
     "payAmount": ("Zahlbetrag", "payment amount"),
     "percentage": ("Anteil in Prozent", "percentage"),
     "product": ("Produkt", "product"),
-    "recipient": ("Empfänger", "recipient"),
     "relativePosition": ("Relative Lage", "relative position"),
     "relativeSize": ("Relative Größe", "relative size"),
     "relativeSpatialPosition": ("Relative räumliche Lage", "relative spatial position"),
     "relativeTemporalPosition": ("Relative zeitliche Lage", "relative temporal position"),
     "resolution": ("Auflösung", "resolution"),
-    "spatial": ("Ort", "place"),
     "spatialCoordinates": ("Koordinaten", "coordinates"),
     "system": ("System", "system"),
     "systemDevice": ("Systemgerät", "system device"),
-    "timeInterval": ("Zeitabstand", "time interval"),
     "unitOfCount": ("Zähleinheit (ODRL)", "unit of count"),
     "version": ("Version", "version"),
     "virtualLocation": ("Ort im Netz", "virtual location"),
@@ -225,6 +533,9 @@ _DECIMALS: Final = frozenset({"payAmount", "percentage"})
 
 LEFT_OPERANDS: Final[Mapping[str, LeftOperand]] = {
     **_MEASURED,
+    **_CATENA_X_CLOCK,
+    **_WITHOUT_A_SOURCE,
+    **_DECLARED,
     **{
         ODRL + name: LeftOperand(
             {"de": de, "en": en}, ValueType.DECIMAL if name in _DECIMALS else ValueType.TEXT

@@ -1,25 +1,40 @@
 """What a left operand measures: each one a pure function of the request and the facts."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from policies import purposes
+from policies.catena_x import USAGE_END_DATE, USAGE_END_DAYS
 from policies.facts import Facts, Request
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ASSIGNEE,
     COUNT,
     DATE_TIME,
+    DELAY_PERIOD,
+    ELAPSED_TIME,
+    EVENT,
     LEFT_OPERANDS,
+    MEMBERSHIP,
+    METERED_TIME,
+    ORGANISATION,
     PURPOSE,
+    RECIPIENT,
+    ROLE,
+    SPATIAL,
+    TIME_INTERVAL,
 )
 from policies.logic import Truth, all_of, any_of, not_
 from policies.model import Constraint, Operator
+from policies.places import is_within
 from policies.values import Value, read_value
 
-Measure = Callable[[Request, Facts, str], Value | None]
+Found = Value | frozenset[str]
+"""What was measured: one value, or all that apply, such as somebody's roles."""
+
+Measure = Callable[[Request, Facts, str], Found | None]
 """Measures a left operand for the rule with this identifier; None where nothing is known."""
 
 
@@ -29,17 +44,41 @@ def _next_use(_: Request, facts: Facts, rule: str) -> int | None:
     return None if uses is None else uses + 1
 
 
+def _since_agreed(_: Request, facts: Facts, __: str) -> timedelta | None:
+    return None if facts.started is None else facts.now - facts.started
+
+
+def _since_last_use(_: Request, facts: Facts, rule: str) -> timedelta | None:
+    """Measure the time since the last use: longer than any interval where there was none."""
+    if rule not in facts.last_used:
+        return None
+    last = facts.last_used[rule]
+    return timedelta.max if last is None else facts.now - last
+
+
 MEASURES: Final[Mapping[str, Measure]] = {
     PURPOSE: lambda request, _, __: request.purpose,
     DATE_TIME: lambda _, facts, __: facts.now.astimezone(UTC),
+    ELAPSED_TIME: _since_agreed,
+    DELAY_PERIOD: _since_agreed,
+    TIME_INTERVAL: _since_last_use,
+    METERED_TIME: lambda _, facts, rule: facts.metered.get(rule),
     COUNT: _next_use,
     ASSIGNEE: lambda request, _, __: request.assignee,
+    RECIPIENT: lambda request, _, __: request.recipient or request.assignee,
+    ORGANISATION: lambda _, facts, __: facts.organisation,
+    MEMBERSHIP: lambda _, facts, __: facts.memberships,
+    ROLE: lambda _, facts, __: facts.roles,
+    SPATIAL: lambda _, facts, __: facts.place,
+    EVENT: lambda _, facts, __: facts.events,
     ALGORITHM_DIGEST: lambda request, _, __: request.algorithm_digest,
+    USAGE_END_DATE: lambda _, facts, __: facts.now.astimezone(UTC),
+    USAGE_END_DAYS: _since_agreed,
 }
 """The left operands that decide whether a rule applies, by absolute IRI."""
 
 
-def measured(left_operand: str, request: Request, facts: Facts, rule: str) -> Value | None:
+def measured(left_operand: str, request: Request, facts: Facts, rule: str) -> Found | None:
     """Measure a left operand.
 
     Args:
@@ -55,7 +94,7 @@ def measured(left_operand: str, request: Request, facts: Facts, rule: str) -> Va
     return None if measure is None else measure(request, facts, rule)
 
 
-def holds(constraint: Constraint, found: Value | None) -> Truth:
+def holds(constraint: Constraint, found: Found | None) -> Truth:
     """Compare what was measured with the right operand of a constraint.
 
     Args:
@@ -70,10 +109,16 @@ def holds(constraint: Constraint, found: Value | None) -> Truth:
     known = LEFT_OPERANDS.get(constraint.left_operand)
     if known is None or found is None:
         return None
-    values = [read_value(known.value_type, value, constraint.data_type) for value in constraint.right_operand]
-    if constraint.left_operand == PURPOSE:
-        return _purpose_holds(constraint.operator, str(found), constraint.right_operand)
-    return compare(constraint.operator, found, tuple(values))
+    if isinstance(found, frozenset):
+        return _among(constraint.operator, found, constraint.right_operand)
+    if constraint.left_operand in _HIERARCHIES:
+        return _contained(constraint, str(found))
+    values = tuple(
+        read_value(known.value_type, value, constraint.data_type) for value in constraint.right_operand
+    )
+    if constraint.left_operand in _LAST_MOMENTS:
+        return _not_after(constraint, found, values)
+    return compare(constraint.operator, found, values)
 
 
 def compare(operator: Operator, found: Value, values: tuple[Value | None, ...]) -> Truth:
@@ -111,6 +156,8 @@ def _equal(left: Value, right: Value | None) -> Truth:
 def _less(left: Value, right: Value | None) -> Truth:
     if isinstance(left, datetime) and isinstance(right, datetime):
         return left < right
+    if isinstance(left, timedelta) and isinstance(right, timedelta):
+        return left < right
     if isinstance(left, int | Decimal) and isinstance(right, int | Decimal):
         return left < right
     return None  # texts have no order that two parties would agree on
@@ -128,11 +175,40 @@ _ORDERS: Final[Mapping[Operator, Callable[[Value, Value | None], Truth]]] = {
 }
 
 
-def _purpose_holds(operator: Operator, found: str, wanted: tuple[str, ...]) -> Truth:
-    """Compare purposes: `eq` and `neq` by name, everything else along the hierarchy."""
+_HIERARCHIES: Final[Mapping[str, tuple[Callable[[str, str], Truth], Operator]]] = {
+    PURPOSE: (purposes.is_a, Operator.IS_A),
+    SPATIAL: (is_within, Operator.IS_PART_OF),
+}
+"""What may contain what, per left operand (the narrower one first), and the operator that asks for it."""
+
+
+def _contained(constraint: Constraint, found: str) -> Truth:
+    """Compare along a hierarchy: `eq` and `neq` by name, everything else by what contains it."""
+    operator, wanted = constraint.operator, constraint.right_operand
     if operator in {Operator.EQ, Operator.NEQ}:
         return compare(operator, found, wanted)
-    kind_of = any_of(purposes.is_a(found, purpose) for purpose in wanted)
-    if operator in {Operator.IS_A, Operator.IS_ANY_OF}:
-        return kind_of
-    return not_(kind_of) if operator is Operator.IS_NONE_OF else None
+    contains, upwards = _HIERARCHIES[constraint.left_operand]
+    inside = any_of(contains(found, value) for value in wanted)
+    if operator in {upwards, Operator.IS_ANY_OF}:
+        return inside
+    return not_(inside) if operator is Operator.IS_NONE_OF else None
+
+
+def _among(operator: Operator, found: frozenset[str], wanted: tuple[str, ...]) -> Truth:
+    """Compare everything that applies with what is wanted: `eq` asks whether it is among it."""
+    if not wanted:
+        return None
+    if operator in {Operator.EQ, Operator.IS_ALL_OF, Operator.HAS_PART}:
+        return set(wanted) <= found
+    if operator is Operator.IS_ANY_OF:
+        return not found.isdisjoint(wanted)
+    return found.isdisjoint(wanted) if operator in {Operator.NEQ, Operator.IS_NONE_OF} else None
+
+
+_LAST_MOMENTS: Final = frozenset({USAGE_END_DATE, USAGE_END_DAYS})
+
+
+def _not_after(constraint: Constraint, found: Value, values: tuple[Value | None, ...]) -> Truth:
+    """Read the `eq` of Catena-X, which names the last moment and not the only one."""
+    ends = tuple(timedelta(value) if isinstance(value, int) else value for value in values)
+    return compare(Operator.LTEQ, found, ends) if constraint.operator is Operator.EQ else None

@@ -1,23 +1,32 @@
 """What a permission leaves of a dataset: restrictions as data, never as SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from policies.actions import RAW, REPRODUCE, includes
+from policies.dominance import DominanceRule
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
+    COLUMN_MASK,
     COUNT,
+    DENIED_COLUMN,
+    DOMINANCE_FORM,
     GROUP_UNIT,
     LEFT_OPERANDS,
+    MAX_CELL_DOMINANCE,
     MAX_RESULT_ROWS,
     MIN_GROUP_ROWS,
     MIN_GROUP_SIZE,
     OUTPUT_KIND,
     OUTPUT_REVIEW,
+    P_PERCENT,
+    ROUNDING_BASE,
+    ROW_FILTER,
 )
-from policies.model import AnyConstraint, Connective, Constraint, Operator, Permission, Policy
+from policies.masks import Mask, parse_mask
+from policies.model import AnyConstraint, Connective, Constraint, LanguageMap, Operator, Permission, Policy
 from schemas.strict_json import JsonValue
 
 DEFAULT_MINIMUM_ROWS: Final = 10
@@ -42,6 +51,13 @@ class QueryRestrictions:
         minimum_units: Fewest distinct units in a released group.
         minimum_rows: Fewest rows in a released group.
         maximum_result_rows: Most rows in a released result.
+        denied: Columns that do not exist for the query, whatever `columns` says.
+        masks: How columns are changed before the query sees them.
+        row_filters: Names of the provider's filters that decide which rows
+            exist; all of them.
+        dominance: The (n,k) rules that a released sum keeps; all of them.
+        p_percent: The p% rule that a released sum keeps; None where there is none.
+        rounding_base: Counts leave as multiples of it; None where they leave as they are.
     """
 
     columns: tuple[str, ...] | None
@@ -49,6 +65,12 @@ class QueryRestrictions:
     minimum_units: int
     minimum_rows: int
     maximum_result_rows: int
+    denied: tuple[str, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    row_filters: tuple[str, ...] = ()
+    dominance: tuple[DominanceRule, ...] = ()
+    p_percent: int | None = None
+    rounding_base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +85,19 @@ class ComputationRestrictions:
             and `model`.
         review: `auto` where checked outputs leave by themselves, `manual`
             where a person releases them.
+        denied: Columns that the job does not see, whatever `columns` says.
+        masks: How columns are changed before the job sees them.
+        row_filters: Names of the provider's filters that decide which rows
+            the job sees; all of them.
     """
 
     columns: tuple[str, ...] | None
     algorithms: frozenset[str]
     output_kinds: frozenset[str]
     review: str
+    denied: tuple[str, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    row_filters: tuple[str, ...] = ()
 
 
 def query_restrictions(permission: Permission) -> QueryRestrictions:
@@ -92,6 +121,12 @@ def query_restrictions(permission: Permission) -> QueryRestrictions:
         minimum_units=1 if unit is None else size or DEFAULT_MINIMUM_UNITS,
         minimum_rows=max(rows, size or 1) if unit is None else rows,
         maximum_result_rows=min(_numbers(permission, MAX_RESULT_ROWS), default=DEFAULT_MAXIMUM_RESULT_ROWS),
+        denied=_named(permission, DENIED_COLUMN),
+        masks=_masks(permission),
+        row_filters=_named(permission, ROW_FILTER),
+        dominance=_dominance(permission),
+        p_percent=_largest(permission, P_PERCENT),
+        rounding_base=_largest(permission, ROUNDING_BASE),
     )
 
 
@@ -111,7 +146,23 @@ def computation_restrictions(permission: Permission) -> ComputationRestrictions:
         algorithms=frozenset(_common(permission, ALGORITHM_DIGEST) or ()),
         output_kinds=frozenset(_common(permission, OUTPUT_KIND) or ()),
         review="auto" if reviews == {"auto"} else "manual",
+        denied=_named(permission, DENIED_COLUMN),
+        masks=_masks(permission),
+        row_filters=_named(permission, ROW_FILTER),
     )
+
+
+def permitted_names(
+    restrictions: QueryRestrictions | ComputationRestrictions, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Say which columns of a table exist under the restrictions, in the table's order.
+
+    Args:
+        restrictions: What an agreement leaves.
+        names: The table's columns.
+    """
+    allowed = names if restrictions.columns is None else restrictions.columns
+    return tuple(name for name in names if name in allowed and name not in restrictions.denied)
 
 
 def opens_raw_data(permission: Permission) -> bool:
@@ -208,14 +259,78 @@ def _columns(permission: Permission) -> tuple[str, ...] | None:
     return _common(permission, ALLOWED_COLUMN)
 
 
+def _named(permission: Permission, left_operand: str) -> tuple[str, ...]:
+    return tuple(sorted(values_in(permission, left_operand)))
+
+
+def _masks(permission: Permission) -> tuple[Mask, ...]:
+    """Collect all masks. Two of one column are applied one after the other, which hides more than either."""
+    return tuple(parse_mask(value) for value in sorted(values_in(permission, COLUMN_MASK)))
+
+
+def _dominance(permission: Permission) -> tuple[DominanceRule, ...]:
+    return tuple(_dominance_rule(value) for value in sorted(values_in(permission, MAX_CELL_DOMINANCE)))
+
+
+def _dominance_rule(value: str) -> DominanceRule:
+    found = DOMINANCE_FORM.pattern.fullmatch(value)
+    if found is None:
+        raise ValueError(f"{value!r} is no dominance rule; a policy that is read holds none such.")
+    return DominanceRule(int(found["n"]), int(found["k"]))
+
+
+def limits_in_words(restrictions: QueryRestrictions) -> tuple[LanguageMap, ...]:
+    """Say which limits every answer under these restrictions keeps, in German and English."""
+    return tuple(
+        {"de": german, "en": english} for stated, german, english in _in_words(restrictions) if stated
+    )
+
+
+def _in_words(limits: QueryRestrictions) -> Iterator[tuple[object, str, str]]:
+    columns, denied = ", ".join(limits.columns or ()), ", ".join(limits.denied)
+    yield limits.columns is not None, f"nur die Spalten {columns}", f"only the columns {columns}"
+    yield denied, f"ohne die Spalten {denied}", f"without the columns {denied}"
+    for mask in limits.masks:
+        yield (
+            True,
+            f"Spalte {mask.column} maskiert: {mask.method}",
+            f"column {mask.column} masked: {mask.method}",
+        )
+    for name in limits.row_filters:
+        yield True, f"nur Zeilen des Filters {name}", f"only rows of the filter {name}"
+    units, unit = limits.minimum_units, limits.group_unit
+    yield (
+        unit,
+        f"mindestens {units} verschiedene {unit}",
+        f"at least {units} different {unit}",
+    )
+    rows = limits.minimum_rows
+    yield True, f"mindestens {rows} Zeilen je Gruppe", f"at least {rows} rows per group"
+    for rule in limits.dominance:
+        n, k = rule.largest, rule.percent
+        yield (
+            True,
+            f"die {n} größten Beiträge unter {k} % jeder Summe",
+            f"the {n} largest contributions below {k} % of every sum",
+        )
+    p = limits.p_percent
+    yield p, f"p-Prozent-Regel mit {p} %", f"p percent rule at {p} %"
+    base = limits.rounding_base
+    yield base, f"Zahlen gerundet auf Vielfache von {base}", f"counts rounded to multiples of {base}"
+    most = limits.maximum_result_rows
+    yield True, f"höchstens {most} Gruppen", f"at most {most} groups"
+
+
 def as_data(restrictions: QueryRestrictions | ComputationRestrictions) -> dict[str, JsonValue]:
     """Restrictions as plain JSON values, for receipts; sets in order."""
-    values = asdict(restrictions)
-    return {
-        name: sorted(value)
-        if isinstance(value, frozenset)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in values.items()
-    }
+    return {name: _plain(value) for name, value in asdict(restrictions).items()}
+
+
+def _plain(value: object) -> JsonValue:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(member) for name, member in value.items()}
+    return value if value is None or isinstance(value, int) else str(value)

@@ -7,7 +7,7 @@ Source:
     docs/policy-profile.md
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -18,11 +18,14 @@ from policies.left_operands import (
     ASSIGNEE,
     GROUP_UNIT,
     LEFT_OPERANDS,
+    ROUNDING_BASE,
     LeftOperand,
     Where,
 )
 from policies.model import (
     AnyConstraint,
+    AnyRule,
+    Conflict,
     Connective,
     Constraint,
     Duty,
@@ -31,7 +34,9 @@ from policies.model import (
     Policy,
     Prohibition,
 )
+from policies.reader import KNOWN_PROFILES, SINGLE_VALUED
 from policies.restrictions import values_in
+from policies.values import read_value
 from policies.wording import (
     action_name,
     as_limit,
@@ -39,8 +44,10 @@ from policies.wording import (
     as_prohibition,
     as_trigger,
     enumerated,
+    label,
     sentence,
     together,
+    value_form,
 )
 from schemas.vocabulary import ODRL
 
@@ -150,6 +157,7 @@ def require_enforceable(policy: Policy) -> None:
 
 
 def _uses(policy: Policy) -> Iterator[TermUse]:
+    yield from _policy_uses(policy)
     if policy.assignee is not None:
         worth = _Worth(Enforcement.ENFORCED, (Where.NEGOTIATION, Where.START, Where.ACCESS, Where.RELEASE))
         text = sentence("Nur für {assignee}.", "Only for {assignee}.", assignee=policy.assignee)
@@ -162,14 +170,57 @@ def _uses(policy: Policy) -> Iterator[TermUse]:
         yield from _promise_uses(f"obligation/{position}", obligation)
 
 
+def _policy_uses(policy: Policy) -> Iterator[TermUse]:
+    """Refuse what a whole policy says and nobody here keeps."""
+    for profile in policy.profiles:
+        if profile not in KNOWN_PROFILES:
+            text = sentence("Profil {profile}.", "Profile {profile}.", profile=profile)
+            yield _use("", profile, _refused_term(profile), text)
+    if policy.conflict not in {None, Conflict.PROHIBIT}:
+        text = sentence("Bei Konflikten: {conflict}.", "In a conflict: {conflict}.", conflict=policy.conflict)
+        yield _use("", ODRL + "conflict", _Worth(Enforcement.REFUSED, (), _PROHIBITION_WINS), text)
+    for parent in policy.inherits:
+        text = sentence("Übernimmt Regeln aus {parent}.", "Takes over the rules of {parent}.", parent=parent)
+        yield _use("", ODRL + "inheritFrom", _Worth(Enforcement.REFUSED, (), _NOT_FLATTENED), text)
+
+
+def _scope_uses(name: str, rule: AnyRule) -> Iterator[TermUse]:
+    """Refuse a rule that is about another dataset or another party than its policy."""
+    for term, scope in (("target", rule.target), ("assigner", rule.assigner), ("assignee", rule.assignee)):
+        if scope is not None:
+            shown = scope.identifier or scope.source or "-"
+            text = sentence("Nur für {shown}.", "Only for {shown}.", shown=shown)
+            reason = _COLLECTION if scope.collection or scope.refinements else _ONE_SCOPE
+            yield _use(name, ODRL + term, _Worth(Enforcement.REFUSED, (), reason), text)
+
+
+_PROHIBITION_WINS: Final[LanguageMap] = {
+    "de": "Ein Verbot geht hier immer vor; schreiben Sie „prohibit“ oder nichts.",
+    "en": "A prohibition always wins here; write “prohibit” or nothing.",
+}
+_NOT_FLATTENED: Final[LanguageMap] = {
+    "de": "Ein Vertrag muss alle seine Regeln selbst enthalten.",
+    "en": "A policy has to contain all of its rules itself.",
+}
+_COLLECTION: Final[LanguageMap] = {
+    "de": "Wer oder was zu einer Sammlung gehört, ist hier nicht bekannt; nennen Sie jeden einzeln.",
+    "en": "Who or what belongs to a collection is not known here; name each one.",
+}
+_ONE_SCOPE: Final[LanguageMap] = {
+    "de": "Alle Regeln eines Vertrags müssen für denselben Datensatz und dieselben Partner gelten.",
+    "en": "All rules of a policy must be about the same dataset and the same parties.",
+}
+
+
 def _permission_uses(permission: Permission) -> Iterator[TermUse]:
+    yield from _scope_uses(permission.identifier, permission)
     worth = _worth_of_permitting(permission.action)
     yield _use(permission.identifier, permission.action, worth, as_permission(permission.action))
     for constraint in (*permission.constraints, *permission.refinements):
         for part, optional in _parts(constraint):
             limit = _worth_in_permission(part, permission.action, optional=optional)
             yield _use(permission.identifier, part.left_operand, limit, as_limit(part))
-    yield from _second_units(permission)
+    yield from _second_values(permission)
     for duty in permission.duties:
         text = sentence("Vorher: {action}.", "First: {action}.", action=action_name(duty.action))
         yield _use(
@@ -177,18 +228,30 @@ def _permission_uses(permission: Permission) -> Iterator[TermUse]:
         )
 
 
-def _second_units(permission: Permission) -> Iterator[TermUse]:
-    """Refuse a second unit of counting: a group has one size."""
-    units = values_in(permission, GROUP_UNIT)
-    if len(units) > 1:
-        reason = _refused("Es darf nur eine Zähleinheit geben.", "There may be only one unit of counting.")
-        listed = ", ".join(sorted(units))
-        text = sentence("Zähleinheiten: {units}.", "Units of counting: {units}.", units=listed)
-        yield _use(permission.identifier, GROUP_UNIT, reason, text)
+_ONE_VALUE: Final[Mapping[str, LanguageMap]] = {
+    GROUP_UNIT: {
+        "de": "Es darf nur eine Zähleinheit geben.",
+        "en": "There may be only one unit of counting.",
+    },
+    ROUNDING_BASE: {"de": "Es darf nur eine Rundung geben.", "en": "There may be only one rounding."},
+}
+
+
+def _second_values(permission: Permission) -> Iterator[TermUse]:
+    """Refuse a second value where both could not hold: a group has one size, a number one rounding."""
+    for term, reason in _ONE_VALUE.items():
+        values = values_in(permission, term)
+        if len(values) > 1:
+            listed = ", ".join(sorted(values))
+            text = sentence("{label}: {listed}.", "{label}: {listed}.", label=label(term), listed=listed)
+            yield _use(permission.identifier, term, _Worth(Enforcement.REFUSED, (), reason), text)
 
 
 def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
+    yield from _scope_uses(prohibition.identifier, prohibition)
     worth = _worth_of_prohibiting(prohibition.action)
+    if worth.level is Enforcement.ENFORCED and _depends_on_a_promise(prohibition):
+        worth = _DECLARED
     yield _use(prohibition.identifier, prohibition.action, worth, as_prohibition(prohibition.action))
     for constraint in (*prohibition.constraints, *prohibition.refinements):
         for part, _ in _parts(constraint):
@@ -202,11 +265,24 @@ def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
         yield from _promise_uses(f"{prohibition.identifier}/remedy/{position}", remedy)
 
 
+def _depends_on_a_promise(prohibition: Prohibition) -> bool:
+    """Tell whether nobody here can see if a prohibition applies."""
+    return any(
+        part.left_operand in LEFT_OPERANDS and LEFT_OPERANDS[part.left_operand].declared
+        for constraint in (*prohibition.constraints, *prohibition.refinements)
+        for part, _ in _parts(constraint)
+    )
+
+
 def _promise_uses(rule: str, duty: Duty) -> Iterator[TermUse]:
     """Classify what a partner promises to do: nothing here can make them do it."""
+    yield from _scope_uses(rule, duty)
     text = sentence("Zu tun: {action}.", "To do: {action}.", action=action_name(duty.action))
     worth = _DECLARED if duty.action in ACTIONS else _refused_term(duty.action)
     yield _use(rule, duty.action, worth, text)
+    for function, party in duty.functions:
+        text = sentence("Beteiligt ist {party}.", "Involved is {party}.", party=party)
+        yield _use(rule, function, _DECLARED, text)
     for constraint in (*duty.constraints, *duty.refinements):
         for part, _ in _parts(constraint):
             yield _use(rule, part.left_operand, _worth_in_promise(part), as_trigger(part))
@@ -251,6 +327,11 @@ def _worth_in_permission(constraint: Constraint, action: str, *, optional: bool)
     operand = LEFT_OPERANDS.get(constraint.left_operand)
     if worth.level is Enforcement.REFUSED or operand is None:
         return worth
+    if optional and operand.declared:
+        return _refused(
+            "Eine Zusage kann keine Bedingung ersetzen; sie darf nicht in „or“ oder „xone“ stehen.",
+            "A promise cannot stand in for a condition; it must not stand inside “or” or “xone”.",
+        )
     if not any(includes(action, served) for served in operand.actions):
         return _refused(
             "Das wird bei der Aktion „{action}“ nicht durchgesetzt.",
@@ -277,7 +358,7 @@ def _worth_in_prohibition(constraint: Constraint, action: str, rule: _Worth) -> 
             "Eine Grenze gehört in die Erlaubnis, nicht in ein Verbot.",
             "A limit belongs in the permission, not in a prohibition.",
         )
-    if action in STRUCTURAL_PROHIBITIONS:
+    if action in STRUCTURAL_PROHIBITIONS and worth.level is Enforcement.ENFORCED:
         return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
     return worth
 
@@ -291,12 +372,18 @@ def _worth_of_comparison(constraint: Constraint) -> _Worth:
     operand = LEFT_OPERANDS.get(constraint.left_operand)
     if operand is None:
         return _refused_term(constraint.left_operand)
+    objection = _objection(constraint, operand)
+    if objection is not None:
+        return objection
+    if operand.declared:
+        return _DECLARED
+    return _Worth(Enforcement.ENFORCED, operand.stations[constraint.operator])
+
+
+def _objection(constraint: Constraint, operand: LeftOperand) -> _Worth | None:
+    """Say why a comparison is refused on every action; None where it is not."""
     if not operand.stations:
-        return _refused(
-            "Der linke Operand {term} kann hier nicht gemessen werden.",
-            "The left operand {term} cannot be measured here.",
-            term=constraint.left_operand,
-        )
+        return _not_measured(constraint.left_operand, operand)
     if constraint.operator not in operand.stations:
         return _refused(
             "Der Operator {operator} kann mit {term} nicht durchgesetzt werden; möglich: {possible}.",
@@ -311,7 +398,43 @@ def _worth_of_comparison(constraint: Constraint) -> _Worth:
             "There is no unit of measure for {term}.",
             term=constraint.left_operand,
         )
-    return _Worth(Enforcement.ENFORCED, operand.stations[constraint.operator])
+    if constraint.operator in SINGLE_VALUED and len(constraint.right_operand) != 1:
+        return _refused(
+            "Der Operator {operator} von {term} verlangt genau einen Wert.",
+            "The operator {operator} of {term} takes exactly one value.",
+            operator=constraint.operator.value,
+            term=constraint.left_operand,
+        )
+    if not all(_is_valid(value, operand, constraint) for value in constraint.right_operand):
+        return _refused(
+            "Ein Wert von {term} ist ungültig; verlangt ist: {hint}.",
+            "A value of {term} is not valid; required is: {hint}.",
+            term=constraint.left_operand,
+            hint=_wanted(operand),
+        )
+    return None
+
+
+def _is_valid(value: str, operand: LeftOperand, constraint: Constraint) -> bool:
+    readable = read_value(operand.value_type, value, constraint.data_type) is not None
+    chosen = not operand.choices or value in operand.choices
+    return readable and chosen and (operand.form is None or bool(operand.form.pattern.fullmatch(value)))
+
+
+def _wanted(operand: LeftOperand) -> LanguageMap | str:
+    if operand.form is not None:
+        return operand.form.hint
+    return ", ".join(sorted(operand.choices)) or value_form(operand.value_type)
+
+
+def _not_measured(term: str, operand: LeftOperand) -> _Worth:
+    if operand.reason is not None:
+        return _Worth(Enforcement.REFUSED, (), operand.reason)
+    return _refused(
+        "Der linke Operand {term} kann hier nicht gemessen werden.",
+        "The left operand {term} cannot be measured here.",
+        term=term,
+    )
 
 
 def _possible(operand: LeftOperand) -> str:
@@ -328,23 +451,27 @@ def _refused_term(term: str) -> _Worth:
 
 def _use(rule: str, term: str, worth: _Worth, statement: LanguageMap) -> TermUse:
     remark = LEFT_OPERANDS[term].remark if term in LEFT_OPERANDS else None
-    note = remark if worth.level is Enforcement.ENFORCED else worth.reason
+    note = worth.reason if worth.level is Enforcement.REFUSED else remark
     return TermUse(rule, term, worth.level, worth.where, statement, note)
 
 
 def _verdict(use: TermUse) -> Iterator[LanguageMap]:
     note = use.note or {"de": "", "en": ""}
-    if use.level is Enforcement.DECLARED:
-        yield {
-            "de": "Zusage des Partners; technisch nicht erzwungen.",
-            "en": "A promise of the partner; not enforced by technology.",
-        }
-    elif use.level is Enforcement.ENFORCED:
-        where = stations_in_words(use.where)
-        yield sentence("Technisch durchgesetzt {where}.", "Enforced by technology {where}.", where=where)
-        if use.note is not None:
-            yield use.note
-    else:
+    if use.level is Enforcement.REFUSED:
         yield sentence(
             "Abgelehnt ({term}): {reason}", "Refused ({term}): {reason}", term=use.term, reason=note
         )
+        return
+    if use.level is Enforcement.DECLARED:
+        yield _A_PROMISE
+    else:
+        where = stations_in_words(use.where)
+        yield sentence("Technisch durchgesetzt {where}.", "Enforced by technology {where}.", where=where)
+    if use.note is not None:
+        yield use.note
+
+
+_A_PROMISE: Final[LanguageMap] = {
+    "de": "Zusage des Partners; technisch nicht erzwungen.",
+    "en": "A promise of the partner; not enforced by technology.",
+}

@@ -1,28 +1,34 @@
 """Policies in plain words: a sentence per constraint, in German and English."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from policies import purposes
 from policies.actions import ACTIONS, COMPUTE, QUERY
+from policies.catena_x import USAGE_END_DATE
 from policies.left_operands import (
-    ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
-    ASSIGNEE,
+    COLUMN_MASK,
+    CONSENT,
     COUNT,
     DATE_TIME,
+    DELAY_PERIOD,
+    DENIED_COLUMN,
+    ELAPSED_TIME,
     GROUP_UNIT,
     LEFT_OPERANDS,
-    MAX_RESULT_ROWS,
-    MIN_GROUP_ROWS,
-    MIN_GROUP_SIZE,
+    MASK_FORM,
+    MAX_CELL_DOMINANCE,
+    METERED_TIME,
     OUTPUT_KIND,
     OUTPUT_REVIEW,
     PURPOSE,
-    QUERY_CLASS,
+    ROW_FILTER,
+    TIME_INTERVAL,
 )
 from policies.model import AnyConstraint, Connective, Constraint, LanguageMap, Operator
+from policies.sentences import PERMISSION_SENTENCES
 from policies.values import ValueType, read_value
 from schemas.vocabulary import ODRL
 
@@ -98,6 +104,107 @@ def _moment(text: str) -> LanguageMap:
     return moment_name(moment) if isinstance(moment, datetime) else _plain(text)
 
 
+_UNITS_OF_TIME: Final[tuple[tuple[int, LanguageMap, LanguageMap], ...]] = (
+    (86_400, {"de": "Tag", "en": "day"}, {"de": "Tage", "en": "days"}),
+    (3_600, {"de": "Stunde", "en": "hour"}, {"de": "Stunden", "en": "hours"}),
+    (60, {"de": "Minute", "en": "minute"}, {"de": "Minuten", "en": "minutes"}),
+    (1, {"de": "Sekunde", "en": "second"}, {"de": "Sekunden", "en": "seconds"}),
+)
+
+
+def duration_name(duration: timedelta) -> LanguageMap:
+    """Name a length of time, such as “30 days and 12 hours”, to the second."""
+    rest = duration.days * 86_400 + duration.seconds
+    parts = []
+    for size, one, several in _UNITS_OF_TIME:
+        number, rest = divmod(rest, size)
+        if number:
+            unit = one if number == 1 else several
+            parts.append(sentence("{number} {unit}", "{number} {unit}", number=str(number), unit=unit))
+    return enumerated(tuple(parts)) if parts else {"de": "0 Sekunden", "en": "0 seconds"}
+
+
+def _duration(text: str) -> LanguageMap:
+    duration = read_value(ValueType.DURATION, text)
+    return duration_name(duration) if isinstance(duration, timedelta) else _plain(text)
+
+
+def _dominance(text: str) -> LanguageMap:
+    largest, comma, share = text.partition(",")
+    if not comma:
+        return _plain(text)
+    return sentence(
+        "die {largest} größten Beiträge zusammen höchstens {share} Prozent",
+        "the {largest} largest contributions together at most {share} percent",
+        largest=largest,
+        share=share,
+    )
+
+
+_STEPS: Final[Mapping[str, LanguageMap]] = {
+    "minute": {"de": "die Minute", "en": "the minute"},
+    "hour": {"de": "die Stunde", "en": "the hour"},
+    "day": {"de": "den Tag", "en": "the day"},
+    "week": {"de": "die Woche", "en": "the week"},
+    "month": {"de": "den Monat", "en": "the month"},
+    "quarter": {"de": "das Quartal", "en": "the quarter"},
+    "year": {"de": "das Jahr", "en": "the year"},
+}
+_MASKS: Final[Mapping[str, tuple[str, str]]] = {
+    "hash": (
+        "{column} durch eine Prüfsumme mit geheimem Schlüssel ersetzt",
+        "{column} replaced by a checksum with a secret key",
+    ),
+    "null": ("{column} geleert", "{column} emptied"),
+    "truncate": (
+        "{column} auf die ersten {length} Zeichen gekürzt",
+        "{column} cut to the first {length} characters",
+    ),
+    "generalise": ("{column} vergröbert auf {step}", "{column} coarsened to {step}"),
+}
+
+
+def _mask(text: str) -> LanguageMap:
+    found = MASK_FORM.pattern.fullmatch(text)
+    if found is None:
+        return _plain(text)
+    step = found["step"] or ""
+    steps = sentence("Vielfache von {step}", "multiples of {step}", step=step)
+    return sentence(
+        *_MASKS[found["method"]],
+        column=quoted(found["column"]),
+        length=found["length"] or "",
+        step=_STEPS.get(step, steps),
+    )
+
+
+_FORMS: Final[Mapping[ValueType, LanguageMap]] = {
+    ValueType.DATE_TIME: {"de": "2027-12-31T23:59:59Z", "en": "2027-12-31T23:59:59Z"},
+    ValueType.COUNT: {"de": "eine ganze Zahl ab 0", "en": "non-negative integer"},
+    ValueType.POSITIVE: {"de": "eine ganze Zahl ab 1", "en": "positive integer"},
+    ValueType.DECIMAL: {"de": "eine Zahl wie 0.5", "en": "decimal"},
+    ValueType.DURATION: {
+        "de": "eine Dauer in Tagen, Stunden, Minuten und Sekunden wie P30D oder PT12H",
+        "en": "duration of days, hours, minutes and seconds, such as P30D or PT12H",
+    },
+    ValueType.IRI: {"de": "eine vollständige IRI", "en": "absolute IRI"},
+    ValueType.DIGEST: {
+        "de": "SHA-256 in 64 hexadezimalen Ziffern, klein geschrieben",
+        "en": "SHA-256 in 64 lower-case hexadecimal digits",
+    },
+    ValueType.NAME: {
+        "de": "ein Name aus kleinen Buchstaben, Ziffern und Unterstrichen",
+        "en": "column name in lower-case letters, digits and underscores",
+    },
+    ValueType.TEXT: {"de": "ein Text", "en": "text"},
+}
+
+
+def value_form(value_type: ValueType) -> LanguageMap:
+    """Say what a value of a type looks like."""
+    return _FORMS[value_type]
+
+
 _OUTPUT_KINDS: Final[Mapping[str, LanguageMap]] = {
     "metrics": {"de": "Kennzahlen", "en": "metrics"},
     "model": {"de": "Modell", "en": "model"},
@@ -114,8 +221,18 @@ def values_of(constraint: Constraint) -> LanguageMap:
     name: Callable[[str], LanguageMap] = {
         PURPOSE: purpose_name,
         DATE_TIME: _moment,
+        USAGE_END_DATE: _moment,
+        ELAPSED_TIME: _duration,
+        DELAY_PERIOD: _duration,
+        TIME_INTERVAL: _duration,
+        METERED_TIME: _duration,
         GROUP_UNIT: quoted,
         ALLOWED_COLUMN: quoted,
+        DENIED_COLUMN: quoted,
+        ROW_FILTER: quoted,
+        CONSENT: quoted,
+        COLUMN_MASK: _mask,
+        MAX_CELL_DOMINANCE: _dominance,
         OUTPUT_KIND: output_kind_name,
     }.get(constraint.left_operand, _plain)
     return together(tuple(name(value) for value in constraint.right_operand), ", ")
@@ -124,74 +241,6 @@ def values_of(constraint: Constraint) -> LanguageMap:
 def _plain(text: str) -> LanguageMap:
     return dict.fromkeys(LANGUAGES, text)
 
-
-_EQ, _ANY, _NONE = Operator.EQ, Operator.IS_ANY_OF, Operator.IS_NONE_OF
-
-_PERMISSION_SENTENCES: Final[Mapping[tuple[str, Operator], tuple[str, str]]] = {
-    (PURPOSE, _EQ): ("Nur für den Zweck {values}.", "Only for the purpose {values}."),
-    (PURPOSE, Operator.IS_A): (
-        "Nur für den Zweck {values} und was darunter fällt.",
-        "Only for the purpose {values} and what falls under it.",
-    ),
-    (PURPOSE, _ANY): (
-        "Nur für einen dieser Zwecke und was darunter fällt: {values}.",
-        "Only for one of these purposes and what falls under it: {values}.",
-    ),
-    (PURPOSE, _NONE): (
-        "Für keinen dieser Zwecke und nichts, was darunter fällt: {values}.",
-        "For none of these purposes and nothing that falls under them: {values}.",
-    ),
-    (DATE_TIME, Operator.GTEQ): ("Ab {values}.", "From {values}."),
-    (DATE_TIME, Operator.GT): ("Nach {values}.", "After {values}."),
-    (DATE_TIME, Operator.LTEQ): ("Bis {values}.", "Until {values}."),
-    (DATE_TIME, Operator.LT): ("Vor {values}.", "Before {values}."),
-    (COUNT, Operator.LTEQ): ("Höchstens {values} Nutzungen.", "At most {values} uses."),
-    (COUNT, Operator.LT): ("Weniger als {values} Nutzungen.", "Fewer than {values} uses."),
-    (ASSIGNEE, _EQ): ("Nur für {values}.", "Only for {values}."),
-    (ASSIGNEE, _ANY): (
-        "Nur für einen dieser Partner: {values}.",
-        "Only for one of these partners: {values}.",
-    ),
-    (ASSIGNEE, _NONE): (
-        "Für keinen dieser Partner: {values}.",
-        "For none of these partners: {values}.",
-    ),
-    (ALGORITHM_DIGEST, _EQ): (
-        "Nur das Programm mit der Prüfsumme {values} (SHA-256).",
-        "Only the program with the digest {values} (SHA-256).",
-    ),
-    (ALGORITHM_DIGEST, _ANY): (
-        "Nur Programme mit einer dieser Prüfsummen (SHA-256): {values}.",
-        "Only programs with one of these digests (SHA-256): {values}.",
-    ),
-    (QUERY_CLASS, _EQ): (
-        "Eine Abfrage liefert nur zusammengefasste Werte, keine einzelnen Zeilen.",
-        "A query returns aggregated values only, no single rows.",
-    ),
-    (GROUP_UNIT, _EQ): (
-        "Die Größe einer Gruppe ist die Zahl der verschiedenen Werte der Spalte {values}.",
-        "The size of a group is the number of distinct values of the column {values}.",
-    ),
-    (MIN_GROUP_SIZE, Operator.GTEQ): (
-        "Herausgegeben werden nur Gruppen der Größe {values} oder mehr.",
-        "Only groups of size {values} or more are released.",
-    ),
-    (MIN_GROUP_ROWS, Operator.GTEQ): (
-        "Herausgegeben werden nur Gruppen aus mindestens {values} Zeilen.",
-        "Only groups of at least {values} rows are released.",
-    ),
-    (MAX_RESULT_ROWS, Operator.LTEQ): (
-        "Ein Ergebnis hat höchstens {values} Zeilen.",
-        "A result has at most {values} rows.",
-    ),
-    (ALLOWED_COLUMN, _EQ): ("Nur die Spalte {values}.", "Only the column {values}."),
-    (ALLOWED_COLUMN, _ANY): ("Nur diese Spalten: {values}.", "Only these columns: {values}."),
-    (OUTPUT_KIND, _EQ): ("Nur Ausgaben der Art {values}.", "Only outputs of the kind {values}."),
-    (OUTPUT_KIND, _ANY): (
-        "Nur Ausgaben dieser Arten: {values}.",
-        "Only outputs of these kinds: {values}.",
-    ),
-}
 
 _REVIEW_SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "auto": (
@@ -262,7 +311,7 @@ def _limit_template(constraint: Constraint) -> tuple[str, str] | None:
         return _REVIEW_SENTENCES.get(constraint.right_operand[0])
     if constraint.left_operand == COUNT and constraint.right_operand == ("1",):
         return _ONE_USE.get(constraint.operator)
-    return _PERMISSION_SENTENCES.get((constraint.left_operand, _plainest(constraint)))
+    return PERMISSION_SENTENCES.get((constraint.left_operand, _plainest(constraint)))
 
 
 _ONE_USE: Final[Mapping[Operator, tuple[str, str]]] = {
@@ -273,9 +322,9 @@ _ONE_USE: Final[Mapping[Operator, tuple[str, str]]] = {
 
 def _plainest(constraint: Constraint) -> Operator:
     """A list of one is no list: the operator that says the same of a single value."""
-    if constraint.operator is not _ANY or len(constraint.right_operand) != 1:
+    if constraint.operator is not Operator.IS_ANY_OF or len(constraint.right_operand) != 1:
         return constraint.operator
-    return Operator.IS_A if constraint.left_operand == PURPOSE else _EQ
+    return Operator.IS_A if constraint.left_operand == PURPOSE else Operator.EQ
 
 
 _PERMITTED: Final[Mapping[str, tuple[str, str]]] = {
@@ -329,6 +378,10 @@ def not_satisfied(constraint: Constraint, found: str | None) -> LanguageMap:
             "The agreed uses are used up: {limit}",
             limit=as_limit(constraint),
         )
+    if _is_duration(constraint) and found is not None:
+        return sentence(
+            "Das ist nicht erfüllt: {limit}", "This does not hold: {limit}", limit=as_limit(constraint)
+        )
     if found is None:
         return sentence(
             "{label}: nichts bekannt; verlangt ist: {limit}",
@@ -343,6 +396,12 @@ def not_satisfied(constraint: Constraint, found: str | None) -> LanguageMap:
         found=_moment(found) if constraint.left_operand == DATE_TIME else found,
         limit=as_limit(constraint),
     )
+
+
+def _is_duration(constraint: Constraint) -> bool:
+    known = LEFT_OPERANDS.get(constraint.left_operand)
+    measures = {ValueType.DURATION, ValueType.COUNT}
+    return known is not None and known.value_type in measures and constraint.left_operand != COUNT
 
 
 def _purpose_refused(constraint: Constraint, found: str | None) -> LanguageMap:

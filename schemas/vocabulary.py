@@ -17,6 +17,8 @@ DSPACE_CONTEXT: Final = "https://w3id.org/dspace/2025/1/context.jsonld"
 DSPACE_ODRL_PROFILE_CONTEXT: Final = "https://w3id.org/dspace/2025/1/odrl-profile.jsonld"
 
 ALLMENDE: Final = "https://w3id.org/allmende/v1#"
+ALLMENDE_CONTEXT: Final = "https://w3id.org/allmende/v1"
+"""JSON-LD context of what we sign: names of ours that have no other meaning."""
 """Our own terms outside policies: catalog columns, evidence, message extensions."""
 
 POLICY_PROFILE: Final = "https://w3id.org/allmende/policy/v1"

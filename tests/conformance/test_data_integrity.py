@@ -1,4 +1,7 @@
-"""W3C Data Integrity `eddsa-jcs-2022` and RFC 8785 against the published vectors."""
+"""W3C Data Integrity `eddsa-jcs-2022` and RFC 8785 against the published vectors.
+
+`eddsa-rdfc-2022` is in `test_data_integrity_rdfc.py`.
+"""
 
 import hashlib
 import json
@@ -105,7 +108,7 @@ def test_the_published_document_does_not_verify_after_a_change() -> None:
 
 
 @needs_eddsa
-def test_a_document_of_the_other_cryptosuite_is_refused_by_name() -> None:
+def test_a_document_of_the_other_cryptosuite_is_refused_by_name_where_nobody_can_canonicalise() -> None:
     signed = json.loads((EDDSA / "eddsa-rdfc-2022" / "signedDataInt.json").read_text())
     with pytest.raises(ProofError, match="eddsa-rdfc-2022"):
         verify_proofs(signed, did_documents())
@@ -132,8 +135,13 @@ def test_a_proof_set_with_the_published_proof_and_ours_verifies() -> None:
     assert [p.party for p in verify_proofs(add_proof(signed, proof), documents)] == [DID, did]
 
 
+def jcs_vectors() -> list[str]:
+    """Every vector that lies there; a fixed name where none does, so that the skip is seen."""
+    return sorted(path.stem for path in (JCS / "input").glob("*.json")) or ["no vector"]
+
+
 @needs_jcs
-@pytest.mark.parametrize("name", ["arrays", "french", "structures", "unicode", "values", "weird"])
+@pytest.mark.parametrize("name", jcs_vectors())
 def test_jcs_gives_the_published_bytes(name: str) -> None:
     value = json.loads((JCS / "input" / f"{name}.json").read_text())
     assert canonical(value) == (JCS / "output" / f"{name}.json").read_bytes()
@@ -145,6 +153,7 @@ def test_the_context_digests_in_our_statements_are_those_of_the_published_contex
     files = {
         "https://w3id.org/dspace/2025/1/context.jsonld": SPEC / "dsp" / "context" / "dspace.jsonld",
         "https://w3id.org/security/data-integrity/v2": SPEC / "contexts" / "data-integrity-v2.jsonld",
+        "https://w3id.org/allmende/v1": Path(__file__).parents[2] / "schemas/contexts/allmende-v1.jsonld",
     }
     expected = {iri: hashlib.sha256(file.read_bytes()).hexdigest() for iri, file in files.items()}
     assert expected == CONTEXT_DIGESTS

@@ -1,89 +1,124 @@
-"""Small groups are withheld: their values are gone, and it shows."""
+"""Which groups may be shown: large enough, and dominated by nobody."""
 
-import pyarrow as pa
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.disclosure import Disclosure, withhold_small_groups
-from policies.errors import DisclosureError
+from policies.disclosure import Check, Group, Limits, failed_checks
+from policies.dominance import Contributions, DominanceRule, closely_estimated, dominated, fewest_needed
+from policies.rounding import rounded_count, rounded_spread, rounded_sum
+
+LIMITS = Limits(minimum_rows=10, minimum_units=5)
+STRICT = replace(LIMITS, dominance=(DominanceRule(2, 90),), p_percent=10)
 
 
-def groups(units: list, rows: list) -> pa.Table:
-    return pa.table(
-        {
-            "hour": list(range(len(units))),
-            "units": pa.array(units, pa.int64()),
-            "rows": pa.array(rows, pa.int64()),
-            "mean_kw": [float(position) for position in range(len(units))],
-        }
-    )
-
-
-def withheld(table: pa.Table, units_column: str | None = "units", **others: object) -> Disclosure:
-    limits = {"minimum_units": 5, "minimum_rows": 10, "value_columns": ["mean_kw"], **others}
-    return withhold_small_groups(table, units_column=units_column, rows_column="rows", **limits)
-
-
-def test_groups_under_either_threshold_lose_their_values() -> None:
-    result = withheld(groups([5, 4, 5, 100], [10, 10, 9, 1000]))
-    assert result.table.column("mean_kw").to_pylist() == [0.0, None, None, 3.0]
-    assert result.table.column("status").to_pylist() == ["released", "suppressed", "suppressed", "released"]
-    assert result.suppressed == 2
-    assert result.table.column("hour").to_pylist() == [0, 1, 2, 3]
-
-
-def test_a_group_of_unknown_size_is_withheld() -> None:
-    result = withheld(groups([None, 5], [10, None]))
-    assert result.table.column("mean_kw").to_pylist() == [None, None]
-    assert result.suppressed == 2
-
-
-def test_counts_can_be_withheld_with_the_values() -> None:
-    result = withheld(groups([4], [10]), value_columns=["mean_kw", "units", "rows"])
-    assert result.table.drop_columns("status").to_pylist() == [
-        {"hour": 0, "units": None, "rows": None, "mean_kw": None}
-    ]
-
-
-def test_without_a_unit_rows_decide_alone() -> None:
-    assert withheld(groups([1, 1], [10, 9]), None).suppressed == 1
-
-
-def test_an_empty_result_stays_empty() -> None:
-    result = withheld(groups([], []))
-    assert result.suppressed == 0
-    assert result.table.column_names == ["hour", "units", "rows", "mean_kw", "status"]
-
-
-def test_a_chunked_table_is_checked_as_a_whole() -> None:
-    table = pa.concat_tables([groups([5], [10]), groups([4, 5], [10, 10])])
-    assert withheld(table).table.column("status").to_pylist() == ["released", "suppressed", "released"]
+def contributions(*values: float, known: int = 2) -> Contributions:
+    return Contributions(sum(values), tuple(sorted(values, reverse=True)[:known]), min(values))
 
 
 @pytest.mark.parametrize(
-    ("table", "others", "sentence"),
+    ("rows", "units", "shown"),
     [
-        (groups([5], [10]).drop_columns("rows"), {}, "0 columns named rows"),
-        (groups([5], [10]).append_column("rows", [[99]]), {}, "2 columns named rows"),
-        (groups([5], [10]), {"value_columns": ["secret"]}, "0 columns named secret"),
-        (groups([5], [10]).append_column("status", [["released"]]), {}, "column named status"),
-        (groups([5], [10]).set_column(1, "units", [["many"]]), {}, "holds no whole numbers"),
+        ((10,), 5, True),
+        ((9,), 5, False),
+        ((10,), 4, False),
+        ((100, 9), 50, False),
+        ((100, None), 50, False),
+        ((100,), None, False),
+        ((None,), 50, False),
     ],
 )
-def test_a_table_that_cannot_be_checked_is_refused(table: pa.Table, others: object, sentence: str) -> None:
-    with pytest.raises(DisclosureError, match=sentence):
-        withheld(table, **others)
+def test_a_group_needs_enough_rows_and_units_for_each_figure(
+    rows: tuple, units: int | None, shown: object
+) -> None:
+    failed = failed_checks(Group(rows, units), LIMITS)
+    assert failed == (frozenset() if shown else {Check.THRESHOLD})
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), max_size=20),
-    st.integers(0, 10),
-    st.integers(0, 20),
+def test_without_a_unit_rows_decide_alone() -> None:
+    assert not failed_checks(Group((10,), None), Limits(10))
+    assert failed_checks(Group((9,), None), Limits(10)) == {Check.THRESHOLD}
+
+
+def test_an_empty_group_is_never_shown() -> None:
+    assert failed_checks(Group((0,), 0), Limits(0, 0)) == {Check.THRESHOLD}
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "expected"),
+    [
+        ([45, 45, *[1] * 10], DominanceRule(2, 90), True),
+        ([45, 44, *[1] * 11], DominanceRule(2, 90), False),
+        ([50, *[10] * 5], DominanceRule(1, 50), True),
+        ([50, *[10] * 6], DominanceRule(1, 50), False),
+        ([0, 0, 0], DominanceRule(2, 90), False),
+        ([7], DominanceRule(2, 100), True),
+        ([-1, *[5] * 20], DominanceRule(2, 90), True),
+    ],
 )
-def test_no_value_of_a_small_group_ever_stays(sizes: list, minimum_units: int, minimum_rows: int) -> None:
-    table = groups([units for units, _ in sizes], [rows for _, rows in sizes])
-    result = withheld(table, minimum_units=minimum_units, minimum_rows=minimum_rows)
-    for row in result.table.to_pylist():
-        small = row["units"] < minimum_units or row["rows"] < minimum_rows
-        assert (row["mean_kw"] is None) == small == (row["status"] == "suppressed")
+def test_the_largest_contributions_stay_below_their_share(
+    values: list, rule: DominanceRule, expected: object
+) -> None:
+    assert dominated(contributions(*values), rule) is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([100, 50, *[1] * 10], False),
+        ([100, 50, *[1] * 9], True),
+        ([100, 50], True),
+        ([100], True),
+        ([0, 0, 0], True),
+        ([-1, *[5] * 20], True),
+        ([5] * 20, False),
+    ],
+)
+def test_the_second_largest_must_not_estimate_the_largest(values: list, expected: object) -> None:
+    assert closely_estimated(contributions(*values), 10) is expected
+
+
+def test_each_sum_of_a_group_is_judged_and_the_reason_is_named() -> None:
+    fine, dominated_one = contributions(*[5.0] * 20), contributions(1000.0, *[1.0] * 20)
+    assert not failed_checks(Group((20, 20), 20, (fine,)), STRICT)
+    assert failed_checks(Group((20, 21), 20, (fine, dominated_one)), STRICT) == {
+        Check.DOMINANCE,
+        Check.P_PERCENT,
+    }
+
+
+def test_unknown_contributions_are_judged_as_dominated() -> None:
+    failed = failed_checks(Group((20,), 20, (None,)), STRICT)
+    assert failed == {Check.DOMINANCE, Check.P_PERCENT}
+
+
+def test_a_count_has_no_contributions() -> None:
+    assert not failed_checks(Group((20,), 20), STRICT)
+
+
+def test_as_many_contributions_are_asked_for_as_the_rules_need() -> None:
+    assert fewest_needed(()) == 2
+    assert fewest_needed((DominanceRule(1, 50), DominanceRule(4, 95))) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "base", "rounded"),
+    [(12, 5, 10), (13, 5, 15), (10, 5, 10), (3, 5, 5), (1, 50, 50), (125, 50, 100)],
+)
+def test_counts_become_multiples_and_never_nothing(count: int, base: int, rounded: int) -> None:
+    assert rounded_count(count, base) == rounded
+
+
+def test_a_rounded_sum_keeps_the_mean_and_hides_the_count() -> None:
+    assert rounded_sum(24.68, 12, 5) / rounded_count(12, 5) == pytest.approx(2.06)
+    assert rounded_spread(110.0, 12, 5) / (rounded_count(12, 5) - 1) == pytest.approx(10.0)
+    assert rounded_spread(0.0, 1, 1) == 0.0
+
+
+@given(st.integers(1, 10**6), st.integers(1, 1000))
+def test_a_rounded_count_is_a_multiple_within_half_a_base(count: int, base: int) -> None:
+    rounded = rounded_count(count, base)
+    assert rounded % base == 0
+    assert abs(rounded - count) <= base / 2 or rounded == base

@@ -1,14 +1,16 @@
 """The enforcement map: what is a lock, what is a promise, and what is neither."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from policies.errors import PolicyRefusedError
 from policies.left_operands import LEFT_OPERANDS
-from policies.model import Operator
+from policies.model import Conflict, Constraint, Operator, Permission, Policy, PolicyKind, Scope
 from policies.odrl import parse_policy
 from policies.terms import Enforcement, Where, classify, require_enforceable
+from policies.values import ValueType
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
 POLICY = "https://w3id.org/allmende/policy/v1#"
@@ -71,40 +73,59 @@ NOT_MEASURED = [
     "absoluteSize",
     "absoluteSpatialPosition",
     "absoluteTemporalPosition",
-    "delayPeriod",
     "deliveryChannel",
     "device",
-    "elapsedTime",
-    "event",
     "fileFormat",
     "industry",
     "language",
     "media",
-    "meteredTime",
     "payAmount",
     "percentage",
     "product",
-    "recipient",
     "relativePosition",
     "relativeSize",
     "relativeSpatialPosition",
     "relativeTemporalPosition",
     "resolution",
-    "spatial",
     "spatialCoordinates",
     "system",
     "systemDevice",
-    "timeInterval",
     "unitOfCount",
     "version",
     "virtualLocation",
 ]
 
 
+MEASURED = ["count", "dateTime", "delayPeriod", "elapsedTime", "purpose", "recipient", "spatial"]
+
+WITHOUT_A_SOURCE = [
+    ("timeInterval", "P1D", "does not keep when and for how long"),
+    ("meteredTime", "PT1H", "does not keep when and for how long"),
+    ("event", "Hannover Messe 2027", "has no calendar"),
+    (POLICY + "organisation", "did:web:org", "reads no credentials"),
+    (POLICY + "membership", "https://example.org/coop", "reads no credentials"),
+    (POLICY + "role", "https://example.org/auditor", "reads no credentials"),
+]
+"""What could be measured as soon as something hands in the fact: name, a value, why it is refused."""
+
+
 def test_odrl_has_34_left_operands_and_all_are_known() -> None:
-    assert len(NOT_MEASURED) + len({"count", "dateTime", "purpose"}) == 34
+    waiting = [name for name, _, _ in WITHOUT_A_SOURCE if ":" not in name]
+    assert len(NOT_MEASURED) + len(MEASURED) + len(waiting) == 34
     known = {term for term in LEFT_OPERANDS if term.startswith(ODRL)}
-    assert known == {ODRL + name for name in (*NOT_MEASURED, "count", "dateTime", "purpose")}
+    assert known == {ODRL + name for name in (*NOT_MEASURED, *MEASURED, *waiting)}
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), WITHOUT_A_SOURCE)
+@pytest.mark.parametrize("operator", ["eq", "gteq", "isAnyOf", "isPartOf"])
+def test_what_nothing_hands_in_is_refused_with_what_is_missing(
+    offer_with: Callable[..., dict], name: str, value: str, reason: str, operator: str
+) -> None:
+    policy = parse_policy(offer_with({"leftOperand": name, "operator": operator, "rightOperand": value}))
+    with pytest.raises(PolicyRefusedError, match=reason) as refused:
+        require_enforceable(policy)
+    assert refused.value.term in {name, ODRL + name}
+    assert all(fact.strip() for fact in refused.value.reason.values())
 
 
 @pytest.mark.parametrize("name", NOT_MEASURED)
@@ -197,19 +218,132 @@ def test_a_prohibition_for_a_purpose_is_enforced_and_a_promise_stays_one() -> No
     ]
 
 
-def test_every_operator_of_every_left_operand_has_a_verdict_in_both_languages(
-    offer_with: Callable[..., dict],
+VALUES = {
+    ValueType.DATE_TIME: "2027-01-01T00:00:00Z",
+    ValueType.COUNT: "9",
+    ValueType.POSITIVE: "9",
+    ValueType.DECIMAL: "0.5",
+    ValueType.DURATION: "P30D",
+    ValueType.IRI: DPV + "Marketing",
+    ValueType.DIGEST: "a" * 64,
+    ValueType.NAME: "a",
+    ValueType.TEXT: "a",
+}
+SPECIAL = {
+    "queryClass": "aggregate",
+    "outputReview": "auto",
+    "columnMask": "a=hash",
+    "maxCellDominance": "2,90",
+}
+SPECIAL[ODRL + "spatial"] = "DE11"
+
+
+@pytest.mark.parametrize("left_operand", LEFT_OPERANDS)
+def test_every_operator_of_every_left_operand_has_one_verdict_in_both_languages(
+    offer_with: Callable[..., dict], left_operand: str
 ) -> None:
-    values = {"dateTime": "2027-01-01T00:00:00Z", "purpose": DPV + "Marketing", "assignee": "did:web:a"}
-    values |= {"algorithmDigest": "a" * 64, "queryClass": "aggregate", "outputReview": "auto"}
-    for left_operand in LEFT_OPERANDS:
-        value = values.get(left_operand.removeprefix(ODRL).removeprefix(POLICY), "1")
-        value = (
-            "a" if left_operand.startswith(POLICY) and value == "1" and "min" not in left_operand else value
-        )
-        value = "9" if left_operand == POLICY + "maxResultRows" else value
-        for operator in Operator:
-            constraint = {"leftOperand": left_operand, "operator": operator.value, "rightOperand": value}
-            uses = classify(parse_policy(offer_with(constraint, action="use")))
-            assert uses[-1].term == left_operand
-            assert all(uses[-1].text[language].strip() for language in ("de", "en"))
+    known = LEFT_OPERANDS[left_operand]
+    value = SPECIAL.get(left_operand.removeprefix(POLICY), VALUES[known.value_type])
+    for operator in Operator:
+        constraint = {"leftOperand": left_operand, "operator": operator.value, "rightOperand": value}
+        [use] = [
+            use
+            for use in classify(parse_policy(offer_with(constraint, action="use")))
+            if use.term == left_operand
+        ]
+        enforceable = operator in known.stations
+        assert (use.level is not Enforcement.REFUSED) is enforceable
+        assert bool(use.where) is (use.level is Enforcement.ENFORCED)
+        assert all(use.text[language].strip() for language in ("de", "en"))
+
+
+MALFORMED = [
+    ("columnMask", "eq", "load_kw=encrypt"),
+    ("columnMask", "eq", "load_kw=truncate"),
+    ("columnMask", "eq", "load_kw=generalise:0"),
+    ("columnMask", "isAllOf", ["load_kw=hash", "profile"]),
+    ("maxCellDominance", "eq", "0,90"),
+    ("maxCellDominance", "eq", "2,101"),
+    ("pPercent", "gteq", "101"),
+]
+
+
+@pytest.mark.parametrize(("name", "operator", "value"), MALFORMED)
+def test_a_value_of_another_form_is_refused_with_the_form_that_is_wanted(
+    offer_with: Callable[..., dict], name: str, operator: str, value: object
+) -> None:
+    constraint = {"leftOperand": POLICY + name, "operator": operator, "rightOperand": value}
+    with pytest.raises(PolicyRefusedError, match="is not valid; required is"):
+        parse_policy(offer_with(constraint))
+
+
+def test_a_second_rounding_is_refused(offer_with: Callable[..., dict]) -> None:
+    base = {"leftOperand": POLICY + "roundingBase", "operator": "eq", "rightOperand": "5"}
+    require_enforceable(parse_policy(offer_with(base, base)))
+    with pytest.raises(PolicyRefusedError, match="only one rounding"):
+        require_enforceable(parse_policy(offer_with(base, {**base, "rightOperand": "7"})))
+
+
+FEDERATED = {"leftOperand": POLICY + "federatedMinParticipants", "operator": "gteq", "rightOperand": "3"}
+
+
+def test_what_only_the_asking_side_sees_is_a_promise(offer_with: Callable[..., dict]) -> None:
+    policy = parse_policy(offer_with(FEDERATED))
+    require_enforceable(policy)
+    [use] = [use for use in classify(policy) if use.term == FEDERATED["leftOperand"]]
+    assert (use.level, use.where) == (Enforcement.DECLARED, ())
+    assert "A promise of the partner" in use.text["en"]
+
+
+def test_a_promise_does_not_open_what_a_condition_closes(offer_with: Callable[..., dict]) -> None:
+    with pytest.raises(PolicyRefusedError, match="A promise cannot stand in for a condition"):
+        require_enforceable(parse_policy(offer_with({"or": [FEDERATED, PURPOSE]})))
+
+
+BUILT = Policy(PolicyKind.SET, "urn:1", permissions=(Permission("permission/0", POLICY + "query"),))
+"""A policy that did not come over the wire, where the reader would have refused what follows."""
+
+
+@pytest.mark.parametrize(
+    ("policy", "term"),
+    [
+        (replace(BUILT, profiles=("urn:other",)), "urn:other"),
+        (replace(BUILT, conflict=Conflict.PERM), ODRL + "conflict"),
+        (replace(BUILT, conflict=Conflict.INVALID), ODRL + "conflict"),
+        (replace(BUILT, inherits=("urn:parent",)), ODRL + "inheritFrom"),
+        *(
+            (
+                replace(
+                    BUILT,
+                    permissions=(Permission("permission/0", POLICY + "query", **{role: Scope("urn:x")}),),
+                ),
+                ODRL + role,
+            )
+            for role in ("target", "assigner", "assignee")
+        ),
+        (
+            replace(
+                BUILT,
+                permissions=(
+                    Permission("permission/0", POLICY + "query", assignee=Scope("urn:x", collection=True)),
+                ),
+            ),
+            ODRL + "assignee",
+        ),
+    ],
+)
+def test_what_nobody_here_keeps_for_a_whole_policy_is_refused_too(policy: Policy, term: str) -> None:
+    with pytest.raises(PolicyRefusedError) as refused:
+        require_enforceable(policy)
+    assert refused.value.term == term
+
+
+def test_a_prohibition_settles_conflicts_and_is_accepted() -> None:
+    require_enforceable(replace(BUILT, conflict=Conflict.PROHIBIT))
+
+
+def test_a_value_that_no_reader_checked_is_refused() -> None:
+    wild = Constraint(ODRL + "count", Operator.LTEQ, ("many",))
+    limits = Permission("permission/0", POLICY + "query", (wild,))
+    with pytest.raises(PolicyRefusedError, match="is not valid"):
+        require_enforceable(replace(BUILT, permissions=(limits,)))

@@ -6,13 +6,16 @@ import pytest
 
 from policies.model import Constraint, Operator
 from policies.terms import Where, stations_in_words
+from policies.values import ValueType
 from policies.wording import (
     as_limit,
     as_permission,
     as_prohibition,
+    duration_name,
     enumerated,
     moment_name,
     not_satisfied,
+    value_form,
 )
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
@@ -65,6 +68,34 @@ LIMITS = [
         "Nur Programme mit einer dieser Prüfsummen (SHA-256): ab, cd.",
     ),
     (POLICY + "outputKind", "isAnyOf", ("metrics", "x"), "Nur Ausgaben dieser Arten: Kennzahlen, x."),
+    (
+        ODRL + "elapsedTime",
+        "lteq",
+        ("P30DT12H",),
+        "Höchstens 30 Tage und 12 Stunden lang, gerechnet ab Vertragsschluss.",
+    ),
+    (ODRL + "delayPeriod", "gteq", ("PT1M",), "Frühestens 1 Minute nach Vertragsschluss."),
+    (ODRL + "spatial", "isPartOf", ("DE1",), "Nur in DE1."),
+    (
+        POLICY + "columnMask",
+        "isAllOf",
+        ("name=hash", "plz=truncate:2", "ts=generalise:month", "kw=generalise:100", "note=null"),
+        (
+            "Verfremdet wird: „name“ durch eine Prüfsumme mit geheimem Schlüssel ersetzt, "
+            "„plz“ auf die ersten 2 Zeichen gekürzt, „ts“ vergröbert auf den Monat, "
+            "„kw“ vergröbert auf Vielfache von 100, „note“ geleert."
+        ),
+    ),
+    (
+        POLICY + "maxCellDominance",
+        "eq",
+        ("2,90",),
+        (
+            "Herausgegeben werden nur Gruppen, in denen wenige nicht fast alles ausmachen: "
+            "die 2 größten Beiträge zusammen höchstens 90 Prozent."
+        ),
+    ),
+    (POLICY + "deniedColumn", "isAnyOf", ("a", "b"), "Keine dieser Spalten: „a“, „b“."),
 ]
 
 
@@ -109,3 +140,29 @@ def test_an_action_is_permitted_or_prohibited_in_a_whole_sentence() -> None:
     assert as_prohibition(ODRL + "reproduce")["de"] == "Rohdaten dürfen nicht kopiert werden."
     assert as_prohibition(ODRL + "print")["de"] == "Verboten: Drucken."
     assert as_prohibition("urn:unbekannt")["en"] == "Prohibited: urn:unbekannt."
+
+
+@pytest.mark.parametrize(
+    ("duration", "german", "english"),
+    [
+        (timedelta(days=30), "30 Tage", "30 days"),
+        (timedelta(days=1, hours=1), "1 Tag und 1 Stunde", "1 day and 1 hour"),
+        (
+            timedelta(hours=2, minutes=3, seconds=4),
+            "2 Stunden, 3 Minuten und 4 Sekunden",
+            "2 hours, 3 minutes and 4 seconds",
+        ),
+        (timedelta(0), "0 Sekunden", "0 seconds"),
+    ],
+)
+def test_a_length_of_time_is_written_as_people_write_it(
+    duration: timedelta, german: str, english: str
+) -> None:
+    assert duration_name(duration) == {"de": german, "en": english}
+
+
+def test_what_a_value_looks_like_is_said_in_german_too() -> None:
+    for value_type in ValueType:
+        form = value_form(value_type)
+        assert form["de"]
+        assert form["en"] == value_type.value or value_type is ValueType.DATE_TIME

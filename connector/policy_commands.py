@@ -1,0 +1,230 @@
+"""The `allmende policy` commands: what a policy is worth here, and new policies from templates."""
+
+import json
+import sys
+import uuid
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn
+
+import typer
+from rich.console import Console
+
+from policies.catena_x import CATENA_X
+from policies.errors import PolicyRefusedError
+from policies.explanation import read_to_explain
+from policies.model import LanguageMap
+from policies.templates import TEMPLATES, Template, TemplateError, fill
+from policies.terms import Enforcement, TermUse, classify, stations_in_words
+from schemas.strict_json import JsonObject, MalformedJsonError, loads
+from schemas.vocabulary import DPV, ODRL, POLICY
+
+Language = Literal["de", "en"]
+LanguageOption = Annotated[Language, typer.Option("--lang", help="de or en.")]
+
+commands = typer.Typer(no_args_is_help=True, help="Explain usage policies, and write them from templates.")
+_errors = Console(stderr=True, highlight=False)
+_LARGEST_FILE: Final = 1_000_000
+_PREFIXES: Final = {ODRL: "odrl:", POLICY: "", DPV: "dpv:", CATENA_X: "cx-policy:"}
+_WORDS: Final[dict[Enforcement, LanguageMap]] = {
+    Enforcement.ENFORCED: {"de": "durchgesetzt", "en": "enforced"},
+    Enforcement.DECLARED: {"de": "zugesagt", "en": "declared"},
+    Enforcement.REFUSED: {"de": "abgelehnt", "en": "refused"},
+}
+_HEADINGS: Final = {
+    "de": ("Wert", "Begriff", "Wo", "Aussage"),
+    "en": ("worth", "term", "where", "statement"),
+}
+_KINDS: Final[dict[str, LanguageMap]] = {
+    "": {"de": "Ganzer Vertrag", "en": "Whole policy"},
+    "permission": {"de": "Erlaubnis", "en": "Permission"},
+    "prohibition": {"de": "Verbot", "en": "Prohibition"},
+    "obligation": {"de": "Verpflichtung", "en": "Obligation"},
+}
+_SUMMARY: Final = {
+    "de": "{enforced} durchgesetzt, {declared} zugesagt, {refused} abgelehnt.",
+    "en": "{enforced} enforced, {declared} declared, {refused} refused.",
+}
+_NOT_ACCEPTED: Final = {
+    "de": "Dieser Vertrag wird so weder veröffentlicht noch angenommen.",
+    "en": "This policy is neither published nor accepted as it stands.",
+}
+_KEY_NOTES: Final[dict[str, LanguageMap]] = {
+    "required": {"de": "muss gesetzt werden", "en": "has to be set"},
+    "default": {"de": "sonst {value}", "en": "{value} unless set"},
+    "optional": {"de": "sonst keine Grenze", "en": "no limit unless set"},
+}
+
+
+def _fail(sentence: str, code: int = 2) -> NoReturn:
+    _errors.print(f"allmende: {sentence}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@commands.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A policy as JSON: an offer, an agreement or a set.")],
+    language: LanguageOption = "en",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
+) -> None:
+    """Show term by term what a policy is worth here: enforced and where, declared, or refused."""
+    document = _document(file)
+    try:
+        explained = read_to_explain(document)
+    except PolicyRefusedError as refusal:
+        _fail(f"{file}: {refusal.reason[language]}")
+    policy, uses = explained.policy, classify(explained.policy)
+    if as_json:
+        typer.echo(json.dumps([_as_json(use) for use in uses], ensure_ascii=False))
+        return
+    typer.echo(f"{policy.kind.value} {policy.uid}")
+    for line in _table(uses, language):
+        typer.echo(line)
+    counted = Counter(use.level for use in uses)
+    numbers = {level.value: counted[level] for level in Enforcement}
+    typer.echo("")
+    typer.echo(_SUMMARY[language].format(**numbers))
+    if explained.objection is not None:
+        typer.echo(explained.objection[language])
+    if explained.objection is not None or counted[Enforcement.REFUSED]:
+        typer.echo(_NOT_ACCEPTED[language])
+
+
+@commands.command()
+def new(
+    template: Annotated[str, typer.Argument(help="Name of a template; `allmende policy list` shows them.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="May be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; stdout otherwise.")
+    ] = None,
+    language: LanguageOption = "en",
+) -> None:
+    """Write a policy from a template."""
+    known = TEMPLATES.get(template)
+    if known is None:
+        _fail(f"There is no template {template}; possible: {', '.join(TEMPLATES)}.")
+    try:
+        offer = fill(known, _read_settings(settings or []), f"urn:uuid:{uuid.uuid4()}")
+    except TemplateError as problem:
+        _fail(problem.reason[language])
+    text = json.dumps(offer, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        _fail(f"{output} cannot be written: {problem.strerror}.")
+
+
+@commands.command("list")
+def list_templates(
+    language: LanguageOption = "en",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
+) -> None:
+    """Name the templates, with their keys and defaults."""
+    if as_json:
+        typer.echo(json.dumps([_template_as_json(known) for known in TEMPLATES.values()], ensure_ascii=False))
+        return
+    for known in TEMPLATES.values():
+        typer.echo(f"{known.name}: {known.title[language]}")
+        width = max(len(key.name) for key in known.keys)
+        for key in known.keys:
+            kind = "required" if key.required else "optional" if key.default is None else "default"
+            note = _KEY_NOTES[kind][language].format(value=key.default)
+            typer.echo(f"  {key.name.ljust(width)}  {key.meaning[language]} ({note})")
+
+
+def _read_settings(settings: list[str]) -> dict[str, str]:
+    read: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            _fail(f"--set takes KEY=VALUE, not {setting}.")
+        if name.strip() in read:
+            _fail(f"--set {name.strip()} is stated twice; separate several values by commas.")
+        read[name.strip()] = value
+    return read
+
+
+def _document(path: Path) -> JsonObject:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        document = loads(data, max_bytes=_LARGEST_FILE)
+    except OSError as problem:
+        _fail(f"{path} cannot be read: {problem.strerror}.")
+    except MalformedJsonError as problem:
+        _fail(f"{path} is no policy: {problem}")
+    if not isinstance(document, dict):
+        _fail(f"{path} is no policy: it does not hold a JSON object.")
+    return document
+
+
+def _table(uses: tuple[TermUse, ...], language: Language) -> list[str]:
+    """Lay out the map: one line per term under the rule that it belongs to, notes below it."""
+    rows = [_row(use, language) for use in uses]
+    headings = _HEADINGS[language]
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(3)]
+    lines = [_line(headings, widths)]
+    for rule, members in groupby(zip(uses, rows, strict=True), key=lambda pair: pair[0].rule):
+        lines += ["", _heading(rule, language)]
+        for use, row in members:
+            lines.append(_line(row, widths))
+            if use.note is not None:
+                lines.append(" " * (sum(widths) + 8) + use.note[language])
+    return lines
+
+
+def _row(use: TermUse, language: Language) -> tuple[str, str, str, str]:
+    where = stations_in_words(use.where)[language] if use.where else "-"
+    return _WORDS[use.level][language], _short(use.term), where, use.statement[language]
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
+    return "  " + "  ".join((*padded, row[3]))
+
+
+def _heading(rule: str, language: Language) -> str:
+    kind, _, position = rule.partition("/")
+    name = _KINDS[kind][language]
+    return f"{name} ({rule})" if position else name
+
+
+def _short(term: str) -> str:
+    for namespace, prefix in _PREFIXES.items():
+        if term.startswith(namespace):
+            return prefix + term.removeprefix(namespace)
+    return term
+
+
+def _as_json(use: TermUse) -> JsonObject:
+    return {
+        "rule": use.rule,
+        "term": use.term,
+        "level": use.level.value,
+        "where": [station.value for station in use.where],
+        "sentence": dict(use.text),
+    }
+
+
+def _template_as_json(template: Template) -> JsonObject:
+    return {
+        "name": template.name,
+        "title": dict(template.title),
+        "keys": [
+            {
+                "name": key.name,
+                "meaning": dict(key.meaning),
+                "default": key.default,
+                "required": key.required,
+            }
+            for key in template.keys
+        ],
+    }

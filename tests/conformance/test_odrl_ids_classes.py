@@ -1,0 +1,253 @@
+"""The 25 IDS usage-control classes, written in our terms: a lock each, a promise each, or a refusal."""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.evidence.receipts import Release
+from connector.services.releasing import record_release
+from policies.errors import PolicyRefusedError
+from policies.evaluation import Facts, Request, evaluate
+from policies.ids_classes import IDS_CLASSES
+from policies.model import Policy
+from policies.odrl import parse_policy
+from policies.restrictions import offers_raw_data, permitted_names, query_restrictions
+from policies.terms import Enforcement, classify, require_enforceable
+
+ODRL = "http://www.w3.org/ns/odrl/2/"
+POLICY = "https://w3id.org/allmende/policy/v1#"
+DPV = "https://w3id.org/dpv#"
+QUERY, COMPUTE = POLICY + "query", POLICY + "compute"
+DATASET = "urn:uuid:dataset"
+PROVIDER, CONSUMER, STRANGER = "did:web:provider", "did:web:consumer", "did:web:stranger"
+AGREED = datetime(2026, 6, 1, 12, tzinfo=UTC)
+PAGE = (Path(__file__).parents[2] / "docs" / "policy-profile.md").read_text(encoding="utf-8")
+LEVELS = {
+    **dict.fromkeys((1, 2, 3, 5, 6, 9, 10, 11, 13, 14, 15, 18, 24, 25), Enforcement.ENFORCED),
+    **dict.fromkeys((12, 16, 17, 19, 20), Enforcement.DECLARED),
+    **dict.fromkeys((4, 7, 8, 21, 22, 23), Enforcement.REFUSED),
+}
+
+
+def agreement(*constraints: dict[str, Any], action: str = QUERY, **members: Any) -> Policy:
+    written = {
+        "@type": "Agreement",
+        "@id": "urn:uuid:agreement",
+        "target": DATASET,
+        "assigner": PROVIDER,
+        "assignee": CONSUMER,
+        "permission": [{"action": action, "constraint": list(constraints)}],
+        **members,
+    }
+    policy = parse_policy(written)
+    require_enforceable(policy)
+    return policy
+
+
+def limit(left_operand: str, operator: str, right_operand: Any) -> dict[str, Any]:
+    return {"leftOperand": left_operand, "operator": operator, "rightOperand": right_operand}
+
+
+def permitted(
+    policy: Policy,
+    *,
+    assignee: str = CONSUMER,
+    action: str = QUERY,
+    purpose: str | None = None,
+    algorithm: str | None = None,
+    after: timedelta = timedelta(days=1),
+    uses: int = 0,
+    place: str | None = None,
+) -> bool:
+    request = Request(action, DATASET, assignee, purpose, algorithm)
+    facts = Facts(AGREED + after, {"permission/0": uses}, AGREED, place=place)
+    return evaluate(policy, request, facts).permitted
+
+
+def only_the_partner() -> None:
+    assert permitted(agreement())
+    assert not permitted(agreement(), assignee=STRANGER)
+
+
+def only_one_of_the_named_connectors() -> None:
+    policy = agreement(limit(POLICY + "assignee", "isAnyOf", ["did:web:other-connector"]))
+    assert not permitted(policy)
+
+
+def only_the_named_program() -> None:
+    policy = agreement(limit(POLICY + "algorithmDigest", "isAnyOf", ["a" * 64]), action=COMPUTE)
+    assert permitted(policy, action=COMPUTE, algorithm="a" * 64)
+    assert not permitted(policy, action=COMPUTE, algorithm="b" * 64)
+    assert not permitted(policy, action=COMPUTE)
+
+
+def only_at_the_place() -> None:
+    policy = agreement(limit("spatial", "isPartOf", "DE"))
+    assert permitted(policy, place="DE11")
+    assert not permitted(policy, place="FR1")
+    assert not permitted(policy)
+    assert not offers_raw_data(agreement(limit("spatial", "isPartOf", "DE"), action="use"))
+
+
+def only_for_the_purpose() -> None:
+    policy = agreement(limit("purpose", "isA", DPV + "ResearchAndDevelopment"))
+    assert permitted(policy, purpose=DPV + "AcademicResearch")
+    assert not permitted(policy, purpose=DPV + "Marketing")
+    assert not permitted(policy)
+
+
+def only_in_the_interval() -> None:
+    policy = agreement(
+        limit("dateTime", "gteq", "2026-06-02T00:00:00Z"), limit("dateTime", "lteq", "2026-06-30T23:59:59Z")
+    )
+    assert not permitted(policy, after=timedelta(hours=1))
+    assert permitted(policy, after=timedelta(days=3))
+    assert not permitted(policy, after=timedelta(days=40))
+
+
+def only_for_a_time_from_the_agreement_on() -> None:
+    policy = agreement(limit("elapsedTime", "lteq", "P30D"), limit("delayPeriod", "gteq", "P2D"))
+    assert not permitted(policy, after=timedelta(days=1))
+    assert permitted(policy, after=timedelta(days=30))
+    assert not permitted(policy, after=timedelta(days=30, seconds=1))
+
+
+def only_so_often() -> None:
+    policy = agreement(limit("count", "lteq", "3"))
+    assert permitted(policy, uses=2)
+    assert not permitted(policy, uses=3)
+
+
+def masked_before_it_is_seen() -> None:
+    [permission] = agreement(limit(POLICY + "columnMask", "eq", "profile=hash")).permissions
+    [mask] = query_restrictions(permission).masks
+    assert mask.column == "profile"
+
+
+class LedgerUnwritableError(Exception):
+    pass
+
+
+class TransactionWithoutLedger:
+    """Keeps documents, and fails wherever the ledger is read or written."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def save_document(self, identifier: str, _: bytes) -> None:
+        self.kept.append(identifier)
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        def fail(*_: object) -> object:
+            raise LedgerUnwritableError(name)
+
+        return fail
+
+
+class Credentials:
+    did = PROVIDER
+
+    def prove(self, document: object, _: datetime) -> object:
+        return document
+
+
+def no_receipt_and_no_result() -> None:
+    transaction: Any = TransactionWithoutLedger()
+    credentials: Any = Credentials()
+    values: dict[str, Any] = {"started": AGREED, "ended": AGREED, "outputs": (), "rules_applied": {}}
+    values |= {"kind": "query", "decision": {}, "part": None}
+    members = {
+        field.name: values.get(field.name, 0 if field.type is int else "urn:x") for field in fields(Release)
+    }
+    with pytest.raises(LedgerUnwritableError):
+        record_release(transaction, credentials, Release(**members))
+    assert transaction.kept == []
+
+
+def aggregated_and_never_single_rows() -> None:
+    policy = agreement(limit(POLICY + "queryClass", "eq", "aggregate"))
+    assert {use.level for use in classify(policy)} == {Enforcement.ENFORCED}
+    with pytest.raises(PolicyRefusedError, match="possible: aggregate"):
+        agreement(limit(POLICY + "queryClass", "eq", "rows"))
+
+
+def withheld_columns_do_not_exist() -> None:
+    [permission] = agreement(limit(POLICY + "deniedColumn", "isAnyOf", ["profile"])).permissions
+    assert permitted_names(query_restrictions(permission), ["profile", "load_kw"]) == ("load_kw",)
+
+
+def only_large_groups() -> None:
+    [permission] = agreement(
+        limit(POLICY + "groupUnit", "eq", "profile"), limit(POLICY + "minGroupSize", "gteq", "12")
+    ).permissions
+    restrictions = query_restrictions(permission)
+    assert (restrictions.group_unit, restrictions.minimum_units) == ("profile", 12)
+
+
+LOCKS: dict[int, Callable[[], None]] = {
+    1: only_the_partner,
+    2: only_one_of_the_named_connectors,
+    3: only_the_named_program,
+    5: only_at_the_place,
+    6: only_for_the_purpose,
+    9: only_in_the_interval,
+    10: only_for_a_time_from_the_agreement_on,
+    11: only_so_often,
+    13: masked_before_it_is_seen,
+    14: masked_before_it_is_seen,
+    15: no_receipt_and_no_result,
+    18: aggregated_and_never_single_rows,
+    24: withheld_columns_do_not_exist,
+    25: only_large_groups,
+}
+
+PROMISES = {12: "delete", 16: "inform", 17: "nextPolicy", 19: "compensate", 20: "compensate"}
+
+REFUSALS = {
+    4: limit(POLICY + "role", "eq", "https://example.org/roles#auditor"),
+    7: limit("event", "eq", "Hannover Messe 2027"),
+    8: limit("https://w3id.org/idsa/code/SECURITY_LEVEL", "eq", "TRUST"),
+    21: limit("https://w3id.org/idsa/code/state", "eq", "emergency"),
+    22: limit("http://www.w3.org/2006/vcard/ns#hasGeo", "eq", "DE"),
+    23: limit(POLICY + "consent", "eq", "household_consents"),
+}
+
+
+def test_all_25_classes_have_a_row() -> None:
+    assert {row.number: row.level for row in IDS_CLASSES} == LEVELS
+    assert {*LOCKS, *PROMISES, *REFUSALS} == set(range(1, 26))
+
+
+@pytest.mark.parametrize("number", LOCKS)
+def test_a_class_that_is_enforced_is_a_lock(number: int) -> None:
+    assert LEVELS[number] is Enforcement.ENFORCED
+    LOCKS[number]()
+
+
+@pytest.mark.parametrize("number", PROMISES)
+def test_a_class_that_is_declared_is_a_promise_of_the_partner(number: int) -> None:
+    policy = agreement(obligation=[{"action": PROMISES[number]}])
+    [promise] = [use for use in classify(policy) if use.rule == "obligation/0"]
+    assert (promise.term, promise.level) == (ODRL + PROMISES[number], Enforcement.DECLARED)
+    assert IDS_CLASSES[number - 1].terms == (promise.term,)
+
+
+@pytest.mark.parametrize("number", REFUSALS)
+def test_a_class_that_nothing_here_keeps_is_refused_by_name(number: int) -> None:
+    with pytest.raises(PolicyRefusedError) as refused:
+        agreement(REFUSALS[number])
+    written = REFUSALS[number]["leftOperand"]
+    assert refused.value.term == (written if ":" in written else ODRL + written)
+
+
+def test_the_page_says_the_same_about_every_class() -> None:
+    rows = {
+        int(number): (name, level)
+        for number, name, level in re.findall(r"^\| (\d+) \| ([^|]+) \| (\w+) \|", PAGE, re.MULTILINE)
+    }
+    assert rows == {row.number: (row.name["en"], row.level.value) for row in IDS_CLASSES}

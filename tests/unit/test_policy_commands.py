@@ -1,0 +1,180 @@
+"""`allmende policy`: what a steward sees, in German and English, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from connector.cli import app
+from policies.odrl import parse_policy
+from policies.templates import TEMPLATES
+from policies.terms import require_enforceable
+
+POLICY = "https://w3id.org/allmende/policy/v1#"
+OFFER = {
+    "@type": "Offer",
+    "permission": [
+        {
+            "action": POLICY + "query",
+            "constraint": [
+                {"leftOperand": "count", "operator": "lteq", "rightOperand": "20"},
+                {"leftOperand": "purpose", "operator": "isA", "rightOperand": POLICY + "LoadForecasting"},
+            ],
+        }
+    ],
+    "prohibition": [{"action": "reproduce"}, {"action": "sell"}],
+}
+
+
+def allmende(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["policy", *arguments])
+
+
+def file_with(directory: Path, content: object) -> str:
+    path = directory / "policy.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_a_policy_is_explained_term_by_term(tmp_path: Path) -> None:
+    shown = allmende("explain", file_with(tmp_path, OFFER))
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "enforced odrl:count at each access At most 20 uses." in lines
+    assert "enforced odrl:reproduce at each access Raw data must not be copied." in lines
+    assert "declared odrl:sell - The data must not be sold." in lines
+    assert "4 enforced, 1 declared, 0 refused." in lines
+
+
+def test_a_policy_is_explained_in_german(tmp_path: Path) -> None:
+    shown = allmende("explain", file_with(tmp_path, OFFER), "--lang", "de")
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "durchgesetzt odrl:count bei jedem Zugriff Höchstens 20 Nutzungen." in lines
+    assert "zugesagt odrl:sell - Die Daten dürfen nicht verkauft werden." in lines
+    assert "4 durchgesetzt, 1 zugesagt, 0 abgelehnt." in lines
+
+
+def test_what_is_refused_is_shown_with_the_reason_and_the_command_still_succeeds(tmp_path: Path) -> None:
+    strange = {"leftOperand": "https://example.org/mood", "operator": "eq", "rightOperand": "good"}
+    event = {"leftOperand": "event", "operator": "eq", "rightOperand": "Hannover Messe 2027"}
+    rule = {"action": POLICY + "query", "constraint": [strange, event]}
+    shown = allmende("explain", file_with(tmp_path, {**OFFER, "permission": [rule], "profile": "urn:other"}))
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "refused urn:other - Profile urn:other." in lines
+    assert "The term https://example.org/mood is unknown." in lines
+    assert any(line.startswith("This connector has no calendar of events") for line in lines)
+    assert "This policy is neither published nor accepted as it stands." in lines
+
+
+def test_the_map_is_there_for_programs_too(tmp_path: Path) -> None:
+    shown = allmende("explain", file_with(tmp_path, OFFER), "--json")
+    assert shown.exit_code == 0
+    entries = json.loads(shown.stdout)
+    assert {entry["level"] for entry in entries} == {"enforced", "declared"}
+    assert entries[1]["where"] == ["access"]
+    assert set(entries[1]["sentence"]) == {"de", "en"}
+
+
+def test_short_names_of_catena_x_are_understood(tmp_path: Path) -> None:
+    constraint = {"leftOperand": "DataUsageEndDurationDays", "operator": "eq", "rightOperand": 30}
+    document = {
+        "@context": "https://w3id.org/catenax/2025/9/policy/context.jsonld",
+        "permission": [{"action": "use", "constraint": [constraint]}],
+    }
+    shown = allmende("explain", file_with(tmp_path, document))
+    assert shown.exit_code == 0
+    assert "cx-policy:DataUsageEndDurationDays" in shown.stdout
+    assert "Use for 30 days" in shown.stdout
+
+
+UNREADABLE = [
+    ("not json", "is no policy"),
+    ("[]", "does not hold a JSON object"),
+    ('{"@id": "a", "@id": "b"}', "is no policy"),
+    ("{}", "has no rule"),
+    ('{"permission": "yes"}', "must hold an object"),
+    ('{"permission": [{"action": {"a": 1}}]}', "action"),
+    ('{"permission": [{"constraint": []}]}', "no action"),
+    ('{"permission": [{"action": "use", "magic": 1}]}', "magic"),
+    ('{"@context": {"use": "urn:x"}, "permission": [{"action": "use"}]}', "@context"),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
+def test_a_file_that_is_no_policy_ends_with_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
+    shown = allmende("explain", file_with(tmp_path, content))
+    assert shown.exit_code == 2
+    assert shown.stdout == ""
+    assert sentence in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
+def test_a_file_that_is_missing_ends_with_one_sentence(tmp_path: Path) -> None:
+    shown = allmende("explain", str(tmp_path / "nothing.json"))
+    assert shown.exit_code == 2
+    assert "cannot be read" in shown.stderr
+
+
+def test_a_new_policy_is_written_and_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "offer.json"
+    settings = ["--set", "columns=sector,load_kw", "--set", "unit=profile", "--set", "min_group_size=5"]
+    shown = allmende("new", "aggregate-only", *settings, "-o", str(path))
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (0, "", "")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    require_enforceable(parse_policy(document))
+    assert document["@id"].startswith("urn:uuid:")
+    assert allmende("explain", str(path)).exit_code == 0
+
+
+def test_a_new_policy_goes_to_standard_output_and_has_a_new_name_each_time() -> None:
+    written = [json.loads(allmende("new", "aggregate-only").stdout) for _ in range(2)]
+    assert written[0]["permission"] == written[1]["permission"]
+    assert written[0]["@id"] != written[1]["@id"]
+
+
+REFUSED = [
+    (("nonsense",), "There is no template nonsense; possible: aggregate-only"),
+    (("aggregate-only", "--set", "min_group_size"), "--set takes KEY=VALUE"),
+    (("aggregate-only", "--set", "unit=a", "--set", "unit=b"), "stated twice"),
+    (("aggregate-only", "--set", "min_group_size=x"), "min_group_size: The value “x”"),
+    (("aggregate-only", "--set", "size=5"), "has no key size"),
+    (("compute-only",), "requires algorithm"),
+    (("compute-only", "--lang", "de"), "verlangt algorithm"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED)
+def test_what_cannot_be_written_ends_with_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    shown = allmende("new", *arguments)
+    assert shown.exit_code == 2
+    assert shown.stdout == ""
+    assert sentence in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
+def test_a_policy_that_cannot_be_saved_ends_with_one_sentence(tmp_path: Path) -> None:
+    shown = allmende("new", "aggregate-only", "-o", str(tmp_path / "missing" / "offer.json"))
+    assert shown.exit_code == 2
+    assert "cannot be written" in shown.stderr
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_templates_are_listed_with_keys_and_defaults(language: str) -> None:
+    shown = allmende("list", "--lang", language)
+    assert shown.exit_code == 0
+    for template in TEMPLATES.values():
+        assert f"{template.name}: {template.title[language]}" in shown.stdout
+        for key in template.keys:
+            assert f"  {key.name} " in shown.stdout
+    assert ("10 unless set" if language == "en" else "sonst 10") in shown.stdout
+
+
+def test_the_templates_are_listed_for_programs_too() -> None:
+    listed = {template["name"]: template for template in json.loads(allmende("list", "--json").stdout)}
+    [size] = [key for key in listed["aggregate-only"]["keys"] if key["name"] == "min_group_size"]
+    assert (size["default"], size["required"]) == ("10", False)
+    [algorithm] = [key for key in listed["compute-only"]["keys"] if key["name"] == "algorithm"]
+    assert (algorithm["default"], algorithm["required"]) == (None, True)
