@@ -1,7 +1,8 @@
 """Cut data files down to what an agreement permits, as Arrow files that can be mapped into memory.
 
-A query or a job gets its data only from such a projection: a column that is
-withheld is not in the file, so nothing that runs over the file can reach it.
+A query or a job gets its data only from such a projection: a column or a row that is
+withheld is not in the file, and a masked column is there only as it looks masked, so
+nothing that runs over the file can reach what is hidden.
 """
 
 import asyncio
@@ -20,11 +21,14 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
+from connector.adapters.masking import agreement_key, needed_columns, redacted_batch, redacted_schema
 from connector.queries.errors import DataUnreadableError
+from connector.queries.permitted import Redaction
 
 __all__ = ["ArrowProjections", "DataUnreadableError", "TableDescription"]
 
 _BATCH_ROWS: Final = 131_072
+_UNCHANGED: Final = Redaction()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class TableDescription:
 
     Attributes:
         columns: Name and Arrow type, in the file's order. Types are those of a
-            projection: dictionary encoding is undone.
+            projection: dictionary encoding is undone, times are of microseconds.
         rows: Number of rows.
         digest: SHA-256 of the file, 64 lower-case hexadecimal digits.
     """
@@ -52,9 +56,16 @@ class ArrowProjections:
     Limitation: projections are kept until somebody deletes them.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Keep projections in a directory, which is made when it is first needed."""
+    def __init__(self, directory: Path, secret: bytes = b"") -> None:
+        """Keep projections in a directory, which is made when it is first needed.
+
+        Args:
+            directory: Where they are kept.
+            secret: What the keys of masks that hash are derived from; without
+                it such a mask makes the data unreadable.
+        """
         self._directory = directory
+        self._secret = secret
 
     async def describe(self, source: Path) -> TableDescription:
         """Tell what a data file holds.
@@ -67,38 +78,49 @@ class ArrowProjections:
         """
         return await asyncio.to_thread(_describe, source)
 
-    async def materialise(self, source: Path, columns: Sequence[str], key: str) -> Path:
-        """Give an uncompressed Arrow IPC file with only the permitted columns.
+    async def materialise(
+        self, source: Path, columns: Sequence[str], key: str, redaction: Redaction = _UNCHANGED
+    ) -> Path:
+        """Give an uncompressed Arrow IPC file with only the permitted columns and rows.
 
         Args:
             source: The data file.
             columns: Which columns, in which order.
-            key: Digest of the data file: the same digest and columns give the
-                same projection without reading the source again.
+            key: Digest of the data file: the same digest, columns and redaction
+                give the same projection without reading the source again.
+            redaction: Masks and row filters.
 
         Returns:
             A file that only the connector's own user can read.
 
         Raises:
             DataUnreadableError: The source is missing, of an unknown kind,
-                malformed, or lacks a column. No file is left behind.
+                malformed, or lacks a column, or a mask or filter does not fit
+                its column. No file is left behind.
         """
-        target = self._directory / f"{_name(columns, key)}.arrow"
-        return await asyncio.to_thread(_materialise, source, tuple(columns), target)
+        target = self._directory / f"{_name(columns, key, redaction)}.arrow"
+        hash_key = agreement_key(self._secret, redaction.agreement) if self._secret else b""
+        return await asyncio.to_thread(_materialise, source, tuple(columns), target, redaction, hash_key)
 
 
-def _name(columns: Sequence[str], key: str) -> str:
-    parts = "\0".join([key, *columns])
-    return hashlib.sha256(parts.encode()).hexdigest()
+def _name(columns: Sequence[str], key: str, redaction: Redaction) -> str:
+    parts = [key, *columns]
+    if redaction != _UNCHANGED:
+        parts += [repr(redaction.masks), repr(redaction.filters), redaction.agreement]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _materialise(source: Path, columns: Sequence[str], target: Path) -> Path:
+def _materialise(
+    source: Path, columns: Sequence[str], target: Path, redaction: Redaction, hash_key: bytes
+) -> Path:
     if target.exists():
         return target
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _sentences(source), _temporary(target.parent) as (path, descriptor):
-        with os.fdopen(descriptor, "wb") as file, _open(source, columns) as (schema, batches):
-            _write(file, schema, batches)
+        wanted = needed_columns(columns, redaction)
+        with os.fdopen(descriptor, "wb") as file, _open(source, wanted) as (schema, batches):
+            left = redacted_schema(schema, columns, redaction)
+            _write(file, left, (redacted_batch(batch, left, redaction, hash_key) for batch in batches))
             file.flush()
             os.fsync(file.fileno())
         path.replace(target)
@@ -187,11 +209,19 @@ def _check_columns(source: Path, schema: pa.Schema, names: Sequence[str]) -> Non
 
 def _plain(field: "pa.Field[Any]") -> "pa.Field[Any]":
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        # The engine has no nanoseconds for times with a zone.
+        kind = pa.timestamp("us", kind.tz)
     return pa.field(field.name, kind, field.nullable)
 
 
 def _projected(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [batch.column(batch.schema.get_field_index(field.name)).cast(field.type) for field in schema]
+    arrays = [
+        batch.column(batch.schema.get_field_index(field.name)).cast(
+            field.type, safe=not pa.types.is_timestamp(field.type)
+        )
+        for field in schema
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -107,6 +107,18 @@ class DuckdbQueries:
         self._starts: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    @classmethod
+    def on_this_machine(cls) -> "DuckdbQueries":
+        """Give an engine for a single query, after finding out whether it can be confined here.
+
+        Raises:
+            QueryFailedError: It cannot; the sentence names the remedy.
+        """
+        try:
+            return cls(Sandbox.probe(), warm=0)
+        except SandboxError as problem:
+            raise QueryFailedError(str(problem)) from None
+
     async def start(self) -> None:
         """Start the waiting children; they load their libraries while the connector goes on."""
         self._replenish()
@@ -139,6 +151,8 @@ class DuckdbQueries:
                 finally:
                     # Shielded: a query that is cancelled must not leave its child behind.
                     await asyncio.shield(child.end())
+                    # Not before: loading libraries would take the processors that the query needs.
+                    self._replenish()
         except TimeoutError:
             raise QueryTimeoutError("The query took too long and was stopped. Ask for less.") from None
         except (SandboxError, OSError):
@@ -174,16 +188,13 @@ class DuckdbQueries:
         return bytes(written)
 
     async def _take(self) -> _Child:
-        """Give a waiting child, or start one, and see to the next."""
+        """Give a waiting child, or start one."""
         while self._waiting:
             child = self._waiting.popleft()
             if child.usable:
-                self._replenish()
                 return child
             await child.end()
-        child = await self._launch()
-        self._replenish()
-        return child
+        return await self._launch()
 
     def _replenish(self) -> None:
         missing = self._warm - len(self._waiting) - len(self._starts)

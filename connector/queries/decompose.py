@@ -16,12 +16,15 @@ any measure asked of it has values from too few units or rows. Values that are
 null, infinite or not a number take no part; rows that name no unit take part in
 nothing. Measures are computed in double precision.
 
-Limitations: thresholds do not stop differencing (two permitted queries whose groups
-differ by one unit) nor groups that one unit dominates.
+**Dominance.** Where the agreement asks for it, the statement also gives, per sum, the
+largest and the smallest contributions of a group. `withhold` judges by them and drops
+them: they never leave.
+
+Limitation: what several answers tell together is not seen here, see
+`connector.queries.history`.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -39,33 +42,15 @@ from connector.queries.partials import (
     measures,
     partial_columns,
 )
-from connector.queries.plan import (
-    Comparison,
-    Condition,
-    Junction,
-    KeyExpression,
-    KeyKind,
-    Literal,
-    Membership,
-    Negation,
-    QueryPlan,
-)
-from policies.restrictions import QueryRestrictions
+from connector.queries.plan import QueryPlan
+from connector.queries.writing import condition_sql, identifier, key_sql, select
+from policies.disclosure import Check, Group, Limits, failed_checks
+from policies.dominance import Contributions, fewest_needed
+from policies.restrictions import QueryRestrictions, permitted_names
+from policies.rounding import rounded_count, rounded_spread, rounded_sum
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SMALLEST_PROTECTED: Final = 2
 _LARGEST_RANK: Final = 100_000
-_UTC: Final = "make_timestamp(epoch_us({column}))"
-"""A time in UTC whatever the session's zone, and four times faster than the zone's own functions."""
-_KEY_TEMPLATES: Final = {
-    KeyKind.VALUE: "{column}",
-    KeyKind.HOUR: f"hour({_UTC})",
-    KeyKind.DAY_OF_WEEK: f"dayofweek({_UTC})",
-    KeyKind.MONTH: f"month({_UTC})",
-    KeyKind.YEAR: f"year({_UTC})",
-    KeyKind.DAY_START: f"CAST({_UTC} AS DATE)",
-    KeyKind.MONTH_START: f"CAST(date_trunc('month', {_UTC}) AS DATE)",
-}
 
 
 def site_statement(plan: QueryPlan, restrictions: QueryRestrictions, columns: Sequence[Column]) -> str:
@@ -78,8 +63,9 @@ def site_statement(plan: QueryPlan, restrictions: QueryRestrictions, columns: Se
 
     Returns:
         One SELECT over `plan.table` whose result has the columns of
-        `connector.queries.partials.partial_columns`, sorted by key, with at most
-        one row more than the agreement allows, so that an excess shows.
+        `connector.queries.partials.partial_columns` and, where contributions are
+        looked at, two more per sum (`evidence_columns`), sorted by key, with at
+        most one row more than the agreement allows, so that an excess shows.
 
     Raises:
         QueryRefusedError: The plan uses a column that the agreement withholds or
@@ -90,70 +76,138 @@ def site_statement(plan: QueryPlan, restrictions: QueryRestrictions, columns: Se
     unit = restrictions.group_unit
     stages = [f"permitted AS ({_permitted(plan, unit)})"]
     if unit is None:
-        stages.append(f"grouped AS ({_grouped_rows(plan, restrictions.minimum_rows)})")
+        stages.append(f"grouped AS ({_grouped_rows(plan, restrictions)})")
     else:
         stages.append(f"per_unit AS ({_per_unit(plan)})")
         stages.append(f"centred AS ({_centred(plan)})")
-        stages.append(f"grouped AS ({_grouped_units(plan, restrictions.minimum_units)})")
-    stages.append(f"judged AS ({_select(['*', f'{_verdict(plan, restrictions)} AS fit'], 'grouped')})")
+        stages.append(f"grouped AS ({_grouped_units(plan, restrictions)})")
+    stages.append(f"judged AS ({select(['*', f'{_verdict(plan, restrictions)} AS fit'], 'grouped')})")
     return f"WITH {', '.join(stages)} {_released(plan, restrictions)}"
 
 
-def withhold(plan: QueryPlan, restrictions: QueryRestrictions, partials: pa.Table) -> pa.Table:
-    """Look at a site's answer again before it leaves: withhold what is too small.
+def limits_of(restrictions: QueryRestrictions) -> Limits:
+    """What the restrictions ask of a single group."""
+    return Limits(
+        minimum_rows=restrictions.minimum_rows,
+        minimum_units=None if restrictions.group_unit is None else restrictions.minimum_units,
+        dominance=restrictions.dominance,
+        p_percent=restrictions.p_percent,
+    )
+
+
+def evidence_columns(plan: QueryPlan, restrictions: QueryRestrictions) -> tuple[str, ...]:
+    """Name the columns that an engine's answer has beyond those that may leave, in order."""
+    if not limits_of(restrictions).looks_at_contributions:
+        return ()
+    positions = [measure.position for measure in measures(plan) if measure.total]
+    return tuple(f"{name}_{position}" for position in positions for name in ("top", "least"))
+
+
+def judge(
+    plan: QueryPlan, restrictions: QueryRestrictions, partials: pa.Table
+) -> tuple[frozenset[Check], ...]:
+    """Say for every group of an engine's answer which checks it fails.
 
     Args:
         plan: What was asked.
-        restrictions: The thresholds.
+        restrictions: What every group has to keep.
+        partials: What the engine answered to `site_statement`.
+
+    Raises:
+        PartialsInvalidError: The columns are not those of the statement.
+    """
+    if tuple(partials.column_names) != (*partial_columns(plan), *evidence_columns(plan, restrictions)):
+        raise PartialsInvalidError("The engine's answer does not have the columns of the plan.")
+    limits = limits_of(restrictions)
+    return tuple(_failed(plan, limits, row) for row in partials.to_pylist())
+
+
+def withhold(plan: QueryPlan, restrictions: QueryRestrictions, partials: pa.Table) -> pa.Table:
+    """Look at a site's answer again before it leaves: withhold what fails a check, and round.
+
+    Args:
+        plan: What was asked.
+        restrictions: What every group has to keep.
         partials: What the engine answered.
 
     Returns:
-        The same groups; every one below a threshold holds nothing but its keys
-        and `suppressed`.
+        The same groups with the columns that may leave; every group that fails a
+        check holds nothing but its keys and `suppressed`.
 
     Raises:
         QueryRefusedError: More groups than the agreement allows.
         PartialsInvalidError: The columns are not those of the plan.
     """
-    if tuple(partials.column_names) != partial_columns(plan):
-        raise PartialsInvalidError("The engine's answer does not have the columns of the plan.")
+    failed = judge(plan, restrictions, partials)
     if partials.num_rows > restrictions.maximum_result_rows:
         raise refusal("too-many-groups")
-    fit = [_is_fit(plan, restrictions, row) for row in partials.to_pylist()]
+    fit = [not checks for checks in failed]
+    rows = [_rounded(plan, row, restrictions.rounding_base) for row in partials.to_pylist()]
     public = {*key_columns(plan), STATUS}
     columns = {
-        name: partials.column(name) if name in public else _kept(partials.column(name), fit)
-        for name in partials.column_names
+        name: partials.column(name) if name in public else _kept(name, rows, partials.schema.field(name), fit)
+        for name in partial_columns(plan)
     }
     statuses = [GroupStatus.RELEASED if released else GroupStatus.SUPPRESSED for released in fit]
     columns[STATUS] = pa.chunked_array([pa.array([status.value for status in statuses], pa.string())])
     return pa.table(columns)
 
 
-def _kept(column: "pa.ChunkedArray[Any]", fit: Sequence[bool]) -> "pa.ChunkedArray[Any]":
-    values = [value if released else None for value, released in zip(column.to_pylist(), fit, strict=True)]
-    return pa.chunked_array([pa.array(values, column.type)])
+def _kept(
+    name: str, rows: Sequence[Mapping[str, Any]], field: "pa.Field[Any]", fit: Sequence[bool]
+) -> "pa.ChunkedArray[Any]":
+    values = [row[name] if released else None for row, released in zip(rows, fit, strict=True)]
+    return pa.chunked_array([pa.array(values, field.type)])
 
 
-def _is_fit(plan: QueryPlan, restrictions: QueryRestrictions, row: Mapping[str, Any]) -> bool:
-    counts = [row[ROWS], *(row[f"n_{measure.position}"] for measure in measures(plan))]
-    enough = all(_reaches(count, restrictions.minimum_rows) for count in counts)
-    if restrictions.group_unit is not None:
-        enough = enough and _reaches(row[UNITS], restrictions.minimum_units)
-    return enough and row[STATUS] == GroupStatus.RELEASED.value
+def _failed(plan: QueryPlan, limits: Limits, row: Mapping[str, Any]) -> frozenset[Check]:
+    found = measures(plan)
+    group = Group(
+        rows=(row[ROWS], *(row[f"n_{measure.position}"] for measure in found)),
+        units=row[UNITS],
+        contributions=tuple(
+            _contributions(row, measure.position)
+            for measure in found
+            if measure.total and limits.looks_at_contributions
+        ),
+    )
+    failed = failed_checks(group, limits)
+    # What the statement has withheld itself stays withheld.
+    return failed if row[STATUS] == GroupStatus.RELEASED.value else failed | {Check.THRESHOLD}
 
 
-def _reaches(count: int | None, threshold: int) -> bool:
-    return count is not None and count >= max(1, threshold)
+def _contributions(row: Mapping[str, Any], position: int) -> Contributions | None:
+    total, largest, lowest = (row[f"{name}_{position}"] for name in ("sum", "top", "least"))
+    if total is None or largest is None or lowest is None:
+        return None
+    return Contributions(total, tuple(largest), lowest)
+
+
+def _rounded(plan: QueryPlan, row: Mapping[str, Any], base: int | None) -> Mapping[str, Any]:
+    if base is None or row[ROWS] is None:
+        return row
+    figures = dict(row)
+    figures[ROWS] = rounded_count(row[ROWS], base)
+    if row[UNITS] is not None:
+        figures[UNITS] = rounded_count(row[UNITS], base)
+    for measure in measures(plan):
+        i = measure.position
+        count = row[f"n_{i}"]
+        if count:
+            figures[f"n_{i}"] = rounded_count(count, base)
+            if measure.total:
+                figures[f"sum_{i}"] = rounded_sum(row[f"sum_{i}"], count, base)
+            if measure.spread:
+                figures[f"m2_{i}"] = rounded_spread(row[f"m2_{i}"], count, base)
+    return figures
 
 
 def _check(plan: QueryPlan, restrictions: QueryRestrictions, columns: Sequence[Column]) -> None:
     known = {column.name for column in columns}
     if restrictions.group_unit is not None and restrictions.group_unit not in known:
         raise refusal("group-unit-missing")
-    permitted = known if restrictions.columns is None else known & set(restrictions.columns)
-    used = {key.column for key in plan.keys} | {measure.column for measure in measures(plan)}
-    if not used | _condition_columns(plan.condition) <= permitted:
+    permitted = set(permitted_names(restrictions, sorted(known)))
+    if not plan.used_columns <= permitted:
         raise refusal("unknown-column")
     extremes = any(measure.high_step or measure.low_step for measure in measures(plan))
     rank = restrictions.minimum_rows if restrictions.group_unit is None else restrictions.minimum_units
@@ -161,30 +215,18 @@ def _check(plan: QueryPlan, restrictions: QueryRestrictions, columns: Sequence[C
         raise refusal("extreme-unprotected")
 
 
-def _condition_columns(condition: Condition | None) -> set[str]:
-    match condition:
-        case None:
-            return set()
-        case Negation(operand):
-            return _condition_columns(operand)
-        case Junction(_, operands):
-            return set().union(*(_condition_columns(operand) for operand in operands))
-        case Comparison() | Membership():
-            return {condition.operand.column}
-
-
 def _permitted(plan: QueryPlan, unit: str | None) -> str:
     """Select keys, unit and usable values of the rows that take part."""
-    outputs = [f"{_key_sql(key)} AS key_{index}" for index, key in enumerate(plan.keys)]
-    conditions = [] if plan.condition is None else [_condition_sql(plan.condition)]
+    outputs = [f"{key_sql(key)} AS key_{index}" for index, key in enumerate(plan.keys)]
+    conditions = [] if plan.condition is None else [condition_sql(plan.condition)]
     if unit is not None:
-        outputs.append(f"{_identifier(unit)} AS unit")
-        conditions.append(f"{_identifier(unit)} IS NOT NULL")
+        outputs.append(f"{identifier(unit)} AS unit")
+        conditions.append(f"{identifier(unit)} IS NOT NULL")
     for measure in measures(plan):
-        value = f"CAST({_identifier(measure.column)} AS DOUBLE)"
+        value = f"CAST({identifier(measure.column)} AS DOUBLE)"
         outputs.append(f"CASE WHEN isfinite({value}) THEN {value} END AS value_{measure.position}")
     where = f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}" if conditions else ""
-    return _select(outputs or ["1 AS one"], _identifier(plan.table), where)
+    return select(outputs or ["1 AS one"], identifier(plan.table), where)
 
 
 def _first_stage(measure: MeasurePartials) -> list[str]:
@@ -206,7 +248,7 @@ def _per_unit(plan: QueryPlan) -> str:
         if measure.low_step is not None:
             figures.append(f"min(value_{measure.position}) AS low_{measure.position}")
     grouping = [*key_columns(plan), "unit"]
-    return _select([*grouping, *figures], "permitted", f" GROUP BY {', '.join(grouping)}")
+    return select([*grouping, *figures], "permitted", f" GROUP BY {', '.join(grouping)}")
 
 
 def _centred(plan: QueryPlan) -> str:
@@ -216,10 +258,11 @@ def _centred(plan: QueryPlan) -> str:
         return "SELECT * FROM per_unit"
     means = [f"sum(sum_{i}) OVER same / sum(n_{i}) OVER same AS mean_{i}" for i in spread]
     partition = f"PARTITION BY {', '.join(key_columns(plan))}" if plan.keys else ""
-    return _select(["*", *means], "per_unit", f" WINDOW same AS ({partition})")
+    return select(["*", *means], "per_unit", f" WINDOW same AS ({partition})")
 
 
-def _grouped_units(plan: QueryPlan, rank: int) -> str:
+def _grouped_units(plan: QueryPlan, restrictions: QueryRestrictions) -> str:
+    rank, limits = restrictions.minimum_units, limits_of(restrictions)
     figures = ["count(*) AS units", "sum(unit_rows) AS rows"]
     for measure in measures(plan):
         position = measure.position
@@ -230,22 +273,32 @@ def _grouped_units(plan: QueryPlan, rank: int) -> str:
         if measure.spread:
             between = f"n_{position} * power(sum_{position} / n_{position} - mean_{position}, 2)"
             figures.append(f"sum(m2_{position}) + sum({between}) AS m2_{position}")
+        figures += _evidence(measure, limits, f"sum_{position}")
         figures += _extremes(measure, rank, high=f"high_{position}", low=f"low_{position}")
     return _grouped(plan, figures, "centred")
 
 
-def _grouped_rows(plan: QueryPlan, rank: int) -> str:
+def _grouped_rows(plan: QueryPlan, restrictions: QueryRestrictions) -> str:
+    rank, limits = restrictions.minimum_rows, limits_of(restrictions)
     figures = ["CAST(NULL AS BIGINT) AS units", "count(*) AS rows"]
     for measure in measures(plan):
         value = f"value_{measure.position}"
-        figures += [*_first_stage(measure), *_extremes(measure, rank, high=value, low=value)]
+        figures += [*_first_stage(measure), *_evidence(measure, limits, value)]
+        figures += _extremes(measure, rank, high=value, low=value)
     return _grouped(plan, figures, "permitted")
 
 
 def _grouped(plan: QueryPlan, figures: Sequence[str], source: str) -> str:
     keys = key_columns(plan)
     grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
-    return _select([*keys, *figures], source, grouping)
+    return select([*keys, *figures], source, grouping)
+
+
+def _evidence(measure: MeasurePartials, limits: Limits, contribution: str) -> list[str]:
+    if not (limits.looks_at_contributions and measure.total):
+        return []
+    count, position = fewest_needed(limits.dominance), measure.position
+    return [f"max({contribution}, {count}) AS top_{position}", f"min({contribution}) AS least_{position}"]
 
 
 def _extremes(measure: MeasurePartials, rank: int, *, high: str, low: str) -> list[str]:
@@ -292,52 +345,8 @@ def _released(plan: QueryPlan, restrictions: QueryRestrictions) -> str:
         *key_columns(plan),
         f"CASE WHEN fit THEN '{GroupStatus.RELEASED}' ELSE '{GroupStatus.SUPPRESSED}' END AS {STATUS}",
         *(f"CASE WHEN fit THEN CAST({value} AS {kind}) END AS {name}" for value, kind, name in figures),
+        *(f"CASE WHEN fit THEN {name} END AS {name}" for name in evidence_columns(plan, restrictions)),
     ]
     order = f" ORDER BY {', '.join(f'{key} NULLS LAST' for key in key_columns(plan))}" if plan.keys else ""
     limit = restrictions.maximum_result_rows + 1
-    return _select(outputs, "judged", f"{order} LIMIT {limit}")
-
-
-def _select(outputs: Sequence[str], source: str, rest: str = "") -> str:
-    return " ".join(["SELECT", ", ".join(outputs), "FROM", source + rest])
-
-
-def _key_sql(key: KeyExpression) -> str:
-    return _KEY_TEMPLATES[key.kind].format(column=_identifier(key.column))
-
-
-def _condition_sql(condition: Condition) -> str:
-    match condition:
-        case Comparison(operand, operator, value):
-            return f"{_operand_sql(operand, value)} {operator.value} {_literal_sql(value)}"
-        case Membership(operand, values):
-            listed = ", ".join(_literal_sql(value) for value in values)
-            return f"{_operand_sql(operand, values[0])} IN ({listed})"
-        case Negation(operand):
-            return f"NOT ({_condition_sql(operand)})"
-        case Junction(connective, operands):
-            return f" {connective.value} ".join(f"({_condition_sql(operand)})" for operand in operands)
-
-
-def _operand_sql(operand: KeyExpression, value: Literal) -> str:
-    if isinstance(value, datetime):
-        return f"epoch_us({_identifier(operand.column)})"
-    return _key_sql(operand)
-
-
-def _literal_sql(value: Literal) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return str((value - _EPOCH) // timedelta(microseconds=1))
-        case date():
-            return f"DATE '{value.isoformat()}'"
-        case str():
-            return "'" + value.replace("'", "''") + "'"
-        case int() | float():
-            return repr(value)
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return select(outputs, "judged", f"{order} LIMIT {limit}")

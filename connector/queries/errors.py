@@ -212,6 +212,23 @@ _REASONS: dict[str, tuple[str, str]] = {
         ),
         "Extremes need groups of at least two. The agreement does not ask for that.",
     ),
+    "overlap": (
+        (
+            "Zusammen mit früheren Antworten ließe sich aus dem Ergebnis auf zu wenige Einheiten schließen. "
+            "Bitte fragen Sie dieselben Zeilen wie zuvor ab."
+        ),
+        (
+            "Together with earlier answers the result would tell about too few units. "
+            "Ask about the same rows as before."
+        ),
+    ),
+    "overlap-too-fine": (
+        (
+            "Zusammen mit früheren Abfragen ist das Ergebnis zu fein, um es zu prüfen. "
+            "Bitte gruppieren Sie gröber."
+        ),
+        "Together with earlier queries the result is too fine to be checked. Group more coarsely.",
+    ),
     "too-many-groups": (
         "Das Ergebnis hat mehr Gruppen, als die Vereinbarung zulässt. Bitte gruppieren Sie gröber.",
         "The result has more groups than the agreement allows. Group more coarsely.",

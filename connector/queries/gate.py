@@ -96,7 +96,7 @@ def plan_query(sql: str, *, table: str, columns: Sequence[Column]) -> QueryPlan:
         sql: The client's text: one SELECT of at most 8 KB. It is never executed.
         table: The only table that exists for the statement.
         columns: The only columns that exist for it: those that the agreement
-            permits, with their roles.
+            permits, with their roles. A column that is listed twice has both roles.
 
     Returns:
         The query as frozen values, free of the client's text but for the names
@@ -157,10 +157,19 @@ class _Schema:
 
     columns: Mapping[str, Column]
     qualifiers: frozenset[str]
+    roles: frozenset[tuple[str, ColumnRole]]
 
     @classmethod
     def of(cls, table: str, columns: Sequence[Column], alias: str | None) -> "_Schema":
-        return cls({column.name.lower(): column for column in columns}, frozenset({(alias or table).lower()}))
+        return cls(
+            {column.name.lower(): column for column in columns},
+            frozenset({(alias or table).lower()}),
+            frozenset((column.name, column.role) for column in columns),
+        )
+
+    def is_for(self, column: Column, *roles: ColumnRole) -> bool:
+        """Tell whether a column has one of some roles."""
+        return any((column.name, role) in self.roles for role in roles)
 
     def column(self, node: object) -> Column:
         if type(node) is not exp.Column or type(node.this) is not exp.Identifier:
@@ -178,7 +187,7 @@ class _Schema:
         """Read what may be grouped by: a dimension, or a part of a time."""
         expression = self.operand(node)
         column = self.columns[expression.column.lower()]
-        if expression.kind is KeyKind.VALUE and column.role is not ColumnRole.DIMENSION:
+        if expression.kind is KeyKind.VALUE and not self.is_for(column, ColumnRole.DIMENSION):
             raise refusal("column-role")
         return expression
 
@@ -187,14 +196,14 @@ class _Schema:
         node = _unwrapped(node)
         if isinstance(node, exp.Column):
             column = self.column(node)
-            if column.role not in {ColumnRole.DIMENSION, ColumnRole.TIME}:
+            if not self.is_for(column, ColumnRole.DIMENSION, ColumnRole.TIME):
                 raise refusal("column-role")
             return KeyExpression(KeyKind.VALUE, column.name)
         kind = _time_part(node)
         if kind is None or not isinstance(node, exp.Expr):
             raise refusal("function-not-allowed" if isinstance(node, exp.Func) else "syntax")
         column = self.column(node.this)
-        if column.role is not ColumnRole.TIME:
+        if not self.is_for(column, ColumnRole.TIME):
             raise refusal("column-role")
         return KeyExpression(kind, column.name)
 
@@ -332,7 +341,7 @@ def _content(node: exp.Expr, schema: _Schema) -> KeyExpression | Aggregate:
         return _aggregate(node, schema)
     if isinstance(node, exp.Column):
         column = schema.column(node)
-        if column.role is not ColumnRole.DIMENSION:
+        if not schema.is_for(column, ColumnRole.DIMENSION):
             raise refusal("row-level")
     return schema.key(node)
 
@@ -342,7 +351,7 @@ def _aggregate(node: exp.Expr, schema: _Schema) -> Aggregate:
     if type(node.this) is not exp.Column:
         raise refusal("function-not-allowed")
     column = schema.column(node.this)
-    if column.role is not ColumnRole.MEASURE:
+    if not schema.is_for(column, ColumnRole.MEASURE):
         raise refusal("aggregate-column")
     kind = _AGGREGATES[type(node)]
     if kind not in _EXTREMES:

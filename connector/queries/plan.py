@@ -167,3 +167,22 @@ class QueryPlan:
     def aggregates(self) -> tuple[Aggregate, ...]:
         """The figures among the outputs, in order."""
         return tuple(output for output in self.outputs if isinstance(output, Aggregate))
+
+    @property
+    def used_columns(self) -> frozenset[str]:
+        """Every column that the query groups, filters or computes by."""
+        figures = {aggregate.column for aggregate in self.aggregates if aggregate.column is not None}
+        return frozenset({key.column for key in self.keys} | figures | condition_columns(self.condition))
+
+
+def condition_columns(condition: Condition | None) -> set[str]:
+    """Name the columns that a condition compares."""
+    match condition:
+        case None:
+            return set()
+        case Negation(operand):
+            return condition_columns(operand)
+        case Junction(_, operands):
+            return set().union(*(condition_columns(operand) for operand in operands))
+        case Comparison() | Membership():
+            return {condition.operand.column}

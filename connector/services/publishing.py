@@ -1,7 +1,7 @@
 """Publishing: a dataset comes on offer once its data can be read and its policy can be enforced."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from connector.services.computing import COMPUTE_ACTION
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.querying import QUERY_ACTION
 from policies.actions import includes
+from policies.left_operands import ROW_FILTER
 from policies.model import LanguageMap, Policy
 from policies.odrl import parse_policy
-from policies.restrictions import computation_restrictions, offers_raw_data, query_restrictions
+from policies.restrictions import computation_restrictions, offers_raw_data, query_restrictions, values_in
+from policies.row_filters import RowFilter, RowFilterError, named_filters, read_row_filter
 from policies.terms import require_enforceable
 from schemas.strict_json import JsonObject
 
@@ -45,6 +47,8 @@ class Publication:
         source: The data file.
         offer: The offer, compact DSP JSON.
         approval: `automatic`, or `manual` where a person accepts each negotiation.
+        row_filters: The filters that the offer may name, as a provider writes
+            them: name to column, operator and values.
     """
 
     identifier: str | None
@@ -58,6 +62,7 @@ class Publication:
     source: Path
     offer: JsonObject
     approval: str
+    row_filters: Mapping[str, JsonObject] = field(default_factory=dict)
 
 
 class Publishing:
@@ -100,13 +105,14 @@ class Publishing:
         description = await self._projections.describe(publication.source)
         _require_columns(publication.columns, description)
         _require_policy_columns(offer.policy, publication.columns)
+        filters = _row_filters(publication, offer.policy, description)
         now = self._clock.now()
 
         def work(tx: Transaction) -> Dataset:
             known = tx.dataset(identifier)
             issued = known.dataset.issued if known else now
             dataset = _dataset(publication, identifier, offer, description, issued, now)
-            tx.save_dataset(PublishedDataset(dataset, publication.source, publication.approval))
+            tx.save_dataset(PublishedDataset(dataset, publication.source, publication.approval, filters))
             return dataset
 
         dataset = await self._store.transact(work)
@@ -200,13 +206,31 @@ def _require_policy_columns(policy: Policy, columns: Sequence[Column]) -> None:
         if permission.action == QUERY_ACTION:
             limits = query_restrictions(permission)
             named |= set(limits.columns or ()) | ({limits.group_unit} if limits.group_unit else set())
+            named |= {*limits.denied, *(mask.column for mask in limits.masks)}
             if limits.group_unit in known and known[limits.group_unit].role is not ColumnRole.UNIT:
                 raise RequestRefusedError(
                     f"The group unit {limits.group_unit!r} is not described as a unit column."
                 )
         if permission.action == COMPUTE_ACTION:
-            named |= set(computation_restrictions(permission).columns or ())
+            job = computation_restrictions(permission)
+            named |= {*(job.columns or ()), *job.denied, *(mask.column for mask in job.masks)}
         if unknown := sorted(named - set(known)):
             raise RequestRefusedError(
                 f"The policy names columns that the dataset does not have: {', '.join(unknown)}."
             )
+
+
+def _row_filters(
+    publication: Publication, policy: Policy, description: TableDescription
+) -> Mapping[str, RowFilter]:
+    """Read the filters, and make sure that those which the policy names exist."""
+    known = {name for name, _ in description.columns}
+    try:
+        filters = {name: read_row_filter(name, one) for name, one in publication.row_filters.items()}
+        for permission in policy.permissions:
+            named_filters(values_in(permission, ROW_FILTER), filters)
+    except RowFilterError as problem:
+        raise RequestRefusedError(str(problem)) from None
+    if unknown := sorted(one.column for one in filters.values() if one.column not in known):
+        raise RequestRefusedError(f"The row filters name columns that do not exist: {', '.join(unknown)}.")
+    return filters

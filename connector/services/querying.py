@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from catalog.model import Column, ColumnRole
-from connector.evidence.documents import digest
-from connector.evidence.receipts import Release, ReleasedOutput
+from connector.evidence.receipts import ReleasedOutput
 from connector.ports import (
     Clock,
     Credentials,
@@ -30,18 +29,29 @@ from connector.protocol.transfer import TransferFormat
 from connector.queries.decompose import site_statement, withhold
 from connector.queries.errors import DataUnreadableError, QueryRefusedError
 from connector.queries.gate import plan_query
+from connector.queries.history import Answered
 from connector.queries.partials import ROWS, STATUS, GroupStatus
+from connector.queries.permitted import (
+    masked_columns,
+    permitted_columns,
+    projected_columns,
+    redaction_under,
+)
 from connector.queries.plan import QueryPlan
 from connector.services.accessing import Access, UseRefusedError, open_access, permitted, reserve
+from connector.services.auditing import QueryHistories, View, examine
+from connector.services.receipting import Leaving, release_of
 from connector.services.releasing import record_release
 from policies.evaluation import Where
 from policies.model import LanguageMap, Permission
-from policies.restrictions import QueryRestrictions, as_data, query_restrictions
+from policies.restrictions import QueryRestrictions, as_data, limits_in_words, query_restrictions
+from policies.row_filters import RowFilterError
 from schemas.vocabulary import POLICY
 
 QUERY_ACTION = POLICY + "query"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENGINE_SECONDS = 30.0
+_OVERLAP_CHECK = "nothing about fewer together with earlier answers"
 _UNREADABLE = "The provider could not read its data. The use was not counted."
 
 
@@ -61,7 +71,6 @@ class _Admission:
     permission: Permission
     plan: QueryPlan
     restrictions: QueryRestrictions
-    statement: str
     uses: tuple[int, int]
     started: datetime
 
@@ -77,6 +86,7 @@ class AnsweringQueries:
         projections: Cuts data down to what is permitted.
         engine: Runs our statements in a sandbox.
         tier: Sandbox measures in force, for the receipt.
+        place: Where this connector runs; None where nobody has said so.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class AnsweringQueries:
         projections: Projections,
         engine: QueryEngine,
         tier: str,
+        place: str | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -97,6 +108,8 @@ class AnsweringQueries:
         self._projections = projections
         self._engine = engine
         self._tier = tier
+        self._place = place
+        self._histories = QueryHistories(engine)
 
     async def answer(self, token: str, statement: str, purpose: str | None) -> QueryAnswer:
         """Answer a query with partial aggregates.
@@ -121,9 +134,17 @@ class AnsweringQueries:
         except (UseRefusedError, QueryRefusedError) as refusal:
             await self._note_refusal(access, statement, purpose, refusal.reason)
             raise
+        agreement = access.agreement.identifier
         try:
-            partials = await self._compute(admission)
-            return await self._release(admission, token, statement, purpose, partials)
+            async with self._histories.turn(agreement):
+                partials, told = await self._compute(admission)
+                answer = await self._release(admission, token, statement, purpose, partials)
+                self._histories.remember(agreement, answer.receipt, told)
+                return answer
+        except QueryRefusedError as refusal:
+            # It took the data to find this out, and it tells something about them: the use stays spent.
+            await self._note_refusal(access, statement, purpose, refusal.reason)
+            raise
         except Exception as failure:
             await self._give_back(admission, statement, purpose, failure)
             if isinstance(failure, DataUnreadableError):
@@ -133,71 +154,93 @@ class AnsweringQueries:
 
     async def _admit(self, access: Access, token: str, statement: str, purpose: str | None) -> _Admission:
         now = self._clock.now()
-        permission = permitted(access, action=QUERY_ACTION, purpose=purpose, now=now)
+        permission = permitted(access, action=QUERY_ACTION, purpose=purpose, now=now, place=self._place)
         restrictions = query_restrictions(permission)
         dataset = access.published.dataset
-        plan = plan_query(statement, table=dataset.table, columns=dataset.columns)
-        ours = site_statement(plan, restrictions, dataset.columns)
+        plan = plan_query(
+            statement, table=dataset.table, columns=permitted_columns(dataset.columns, restrictions)
+        )
+        # Written here to refuse before a use is counted; `examine` writes and runs it.
+        site_statement(plan, restrictions, masked_columns(dataset.columns, restrictions))
 
         def count(tx: Transaction) -> tuple[int, int]:
             current = open_access(tx, token, TransferFormat.QUERY)
             return reserve(tx, current, permission)
 
         uses = await self._store.transact(count)
-        return _Admission(access, permission, plan, restrictions, ours, uses, now)
+        return _Admission(access, permission, plan, restrictions, uses, now)
 
-    async def _compute(self, admission: _Admission) -> pa.Table:
-        published = admission.access.published
+    async def _compute(self, admission: _Admission) -> tuple[pa.Table, Answered]:
+        """Compute what may leave, and note what it tells."""
+        agreement, restrictions = admission.access.agreement.identifier, admission.restrictions
+        view = await self._view(admission)
+        records = await self._store.transact(lambda tx: _answered_statements(tx, agreement))
+        history = await self._histories.of(agreement, records, view)
+        partials, told = await examine(self._engine, view, admission.plan, history, _ENGINE_SECONDS)
+        return withhold(admission.plan, restrictions, partials), told
+
+    async def _view(self, admission: _Admission) -> View:
+        published, restrictions = admission.access.published, admission.restrictions
         dataset = published.dataset
-        columns = projected_columns(dataset.columns, admission.restrictions)
-        projection = await self._projections.materialise(published.source, columns, dataset.digest)
-        partials = await self._engine.run(
-            admission.statement, table=dataset.table, projection=projection, timeout_seconds=_ENGINE_SECONDS
-        )
-        return withhold(admission.plan, admission.restrictions, partials)
+        agreement = admission.access.agreement.identifier
+        try:
+            redaction = redaction_under(restrictions, published.row_filters, agreement)
+        except RowFilterError as problem:
+            raise DataUnreadableError(str(problem)) from problem
+        names = projected_columns(dataset.columns, restrictions)
+        projection = await self._projections.materialise(published.source, names, dataset.digest, redaction)
+        columns = masked_columns(dataset.columns, restrictions)
+        return View(dataset.table, columns, restrictions, projection)
 
     async def _release(
         self, admission: _Admission, token: str, statement: str, purpose: str | None, partials: pa.Table
     ) -> QueryAnswer:
         content = _stream(partials)
-        release = self._statement_of_release(admission, statement, purpose, partials, content)
+        leaving = self._leaving(admission, statement, purpose, partials, content)
+        receipt, now = self._identifiers.new(), self._clock.now()
+        agreement = admission.access.agreement
         record = QueryRecord(
-            identifier=release.identifier,
+            identifier=receipt,
             role=Party.PROVIDER,
-            peer=release.recipient,
-            dataset=release.dataset_id,
-            agreement_id=release.agreement_id,
+            peer=agreement.consumer,
+            dataset=agreement.dataset,
+            agreement_id=agreement.identifier,
             statement=statement,
-            purpose=release.purpose,
+            purpose=purpose or admission.access.purpose or "",
             refusal=None,
-            groups_out=partials.num_rows - release.suppressed_groups,
+            groups_out=partials.num_rows - leaving.suppressed,
             bytes_out=len(content),
-            suppressed_groups=release.suppressed_groups,
+            suppressed_groups=leaving.suppressed,
             created=admission.started,
         )
 
         def work(tx: Transaction) -> None:
             # Asked again: the agreement or the access may have ended while the engine was busy.
             current = open_access(tx, token, TransferFormat.QUERY)
-            permitted(current, action=QUERY_ACTION, purpose=purpose, now=release.ended, at=Where.RELEASE)
+            permitted(
+                current,
+                action=QUERY_ACTION,
+                purpose=purpose,
+                now=now,
+                at=Where.RELEASE,
+                place=self._place,
+            )
+            release = release_of(tx, self._credentials, current, leaving, identifier=receipt, ended=now)
             record_release(tx, self._credentials, release)
             tx.save_query(record)
 
         await self._store.transact(work)
-        return QueryAnswer(content, release.identifier)
+        return QueryAnswer(content, receipt)
 
-    def _statement_of_release(
+    def _leaving(
         self,
         admission: _Admission,
         statement: str,
         purpose: str | None,
         partials: pa.Table,
         content: bytes,
-    ) -> Release:
-        access = admission.access
-        own = self._credentials.document
-        before, after = admission.uses
-        raw = raw_rows(partials, access.published.dataset.columns)
+    ) -> Leaving:
+        raw = raw_rows(partials, admission.access.published.dataset.columns)
         output = ReleasedOutput(
             name="partials.arrow",
             kind="aggregate",
@@ -206,29 +249,20 @@ class AnsweringQueries:
             sha256=hashlib.sha256(content).hexdigest(),
             checks=_checks(admission.restrictions),
         )
-        return Release(
-            identifier=self._identifiers.new(),
-            issuer=self._credentials.did,
-            verification_method=self._credentials.verification_method,
-            did_document_digest=own.digest,
-            recipient=access.agreement.consumer,
-            agreement_id=access.agreement.identifier,
-            agreement_digest=digest(access.agreement.document),
-            dataset_id=access.agreement.dataset,
-            dataset_digest=access.published.dataset.digest,
+        return Leaving(
             kind="query",
-            purpose=purpose or access.purpose or "",
+            action=QUERY_ACTION,
+            rule=admission.permission.identifier,
+            purpose=purpose,
             request_digest=hashlib.sha256(statement.encode()).hexdigest(),
-            rules_applied={"rule": admission.permission.identifier, **as_data(admission.restrictions)},
+            restrictions=as_data(admission.restrictions),
             started=admission.started,
-            ended=self._clock.now(),
-            uses_before=before,
-            uses_after=after,
-            sandbox_tier=self._tier,
+            uses=admission.uses,
+            tier=self._tier,
             outputs=(output,),
-            raw_rows_out=raw,
-            raw_bytes_out=len(content) if raw else 0,
-            suppressed_groups=_suppressed(partials),
+            raw_rows=raw,
+            raw_bytes=len(content) if raw else 0,
+            suppressed=_suppressed(partials),
         )
 
     async def _note_refusal(
@@ -269,12 +303,13 @@ class AnsweringQueries:
         )
 
 
-def projected_columns(columns: Sequence[Column], restrictions: QueryRestrictions) -> tuple[str, ...]:
-    """The columns that exist for a query: the permitted ones, and the group unit, which is only counted."""
-    if restrictions.columns is None:
-        return tuple(column.name for column in columns)
-    kept = {*restrictions.columns, restrictions.group_unit}
-    return tuple(column.name for column in columns if column.name in kept)
+def _answered_statements(tx: Transaction, agreement: str) -> dict[str, str]:
+    """The statements that were answered under an agreement, by their receipts, oldest first."""
+    return {
+        record.identifier: record.statement
+        for record in tx.queries()
+        if record.agreement_id == agreement and record.role is Party.PROVIDER and record.refusal is None
+    }
 
 
 def raw_rows(partials: pa.Table, columns: Sequence[Column]) -> int:
@@ -301,10 +336,4 @@ def _stream(table: pa.Table) -> bytes:
 
 
 def _checks(restrictions: QueryRestrictions) -> tuple[str, ...]:
-    units = f"at least {restrictions.minimum_units} different {restrictions.group_unit}"
-    return (
-        "aggregates only",
-        *([units] if restrictions.group_unit else []),
-        f"at least {restrictions.minimum_rows} rows per group",
-        f"at most {restrictions.maximum_result_rows} groups",
-    )
+    return ("aggregates only", *(limit["en"] for limit in limits_in_words(restrictions)), _OVERLAP_CHECK)

@@ -7,8 +7,10 @@ Three walls, each attacked alone: the gate, the locked engine, the sandboxed chi
 import asyncio
 import contextlib
 import hashlib
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,11 @@ from hypothesis import strategies as st
 from catalog.model import Column, ColumnRole
 from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
 from connector.queries.decompose import site_statement, withhold
-from connector.queries.errors import QueryRefusedError
+from connector.queries.errors import REFUSALS, QueryRefusedError
 from connector.queries.gate import plan_query
 from connector.queries.merge import merge_partials
-from connector.sandbox import query_program
+from connector.queries.permitted import permitted_columns, projected_columns
+from connector.sandbox import memory, query_program
 from connector.sandbox.launch import Sandbox, SandboxUnavailableError
 from policies.restrictions import QueryRestrictions
 
@@ -39,217 +42,26 @@ COLUMNS = (
 LIMITS = QueryRestrictions(None, "profile", minimum_units=5, minimum_rows=10, maximum_result_rows=1000)
 SECRET = "SECRET-4711"
 
-# The first wall: statement and the code with which it is turned away.
-ATTACKS = [
-    # Files, addresses and other tables in the table's place
-    ("SELECT count(*) FROM read_parquet('/data/load_profiles.parquet')", "unknown-table"),
-    ("SELECT count(*) FROM read_csv('/etc/passwd')", "unknown-table"),
-    ("SELECT count(*) FROM read_text('/etc/passwd')", "unknown-table"),
-    ("SELECT count(*) FROM read_blob('/proc/self/environ')", "unknown-table"),
-    ("SELECT count(*) FROM sniff_csv('/etc/passwd')", "unknown-table"),
-    ("SELECT count(*) FROM glob('/**')", "function-not-allowed"),
-    ("SELECT count(*) FROM '/etc/passwd'", "unknown-table"),
-    ("SELECT count(*) FROM 'https://attacker.example/x.parquet'", "unknown-table"),
-    ('SELECT count(*) FROM "load_profiles.parquet"', "unknown-table"),
-    ("SELECT count(*) FROM parquet_metadata('x')", "unknown-table"),
-    ("SELECT count(*) FROM query('SELECT 1')", "unknown-table"),
-    ("SELECT count(*) FROM query_table('load_profiles')", "unknown-table"),
-    ("SELECT count(*) FROM json_execute_serialized_sql('{}')", "unknown-table"),
-    ("SELECT count(*) FROM duckdb_settings()", "unknown-table"),
-    ("SELECT count(*) FROM duckdb_views()", "unknown-table"),
-    ("SELECT count(*) FROM duckdb_secrets()", "unknown-table"),
-    ("SELECT count(*) FROM information_schema.tables", "unknown-table"),
-    ("SELECT count(*) FROM pg_catalog.pg_tables", "unknown-table"),
-    ("SELECT count(*) FROM sqlite_master", "unknown-table"),
-    ("SELECT count(*) FROM main.load_profiles", "unknown-table"),
-    ("SELECT count(*) FROM other.main.load_profiles", "unknown-table"),
-    ("SELECT count(*) FROM range(1000000000000)", "function-not-allowed"),
-    ("SELECT count(*) FROM generate_series(1, 9)", "unknown-table"),
-    ("SELECT count(*) FROM unnest([1, 2])", "function-not-allowed"),
-    ("SELECT count(*) FROM VALUES (1)", "function-not-allowed"),
-    ("SELECT count(*) FROM (VALUES (1)) t(a)", "function-not-allowed"),
-    # Other statements
-    ("COPY load_profiles TO '/tmp/x.csv'", "not-a-select"),
-    ("COPY (SELECT 1) TO 's3://attacker/x'", "not-a-select"),
-    ("EXPORT DATABASE '/tmp/x'", "not-a-select"),
-    ("ATTACH '/tmp/x.db'", "not-a-select"),
-    ("ATTACH ':memory:' AS m", "not-a-select"),
-    ("INSTALL httpfs", "not-a-select"),
-    ("LOAD httpfs", "not-a-select"),
-    ("SET memory_limit = '1TB'", "not-a-select"),
-    ("RESET enable_external_access", "not-a-select"),
-    ("PRAGMA database_list", "not-a-select"),
-    ("SUMMARIZE load_profiles", "not-a-select"),
-    ("DESCRIBE load_profiles", "not-a-select"),
-    ("EXPLAIN ANALYZE SELECT 1", "not-a-select"),
-    ("PREPARE p AS SELECT 1", "not-a-select"),
-    ("CALL pragma_version()", "not-a-select"),
-    ("CREATE TABLE t AS SELECT 1", "not-a-select"),
-    ("CREATE MACRO f(x) AS x", "not-a-select"),
-    ("CREATE SECRET s (TYPE s3)", "not-a-select"),
-    ("DROP VIEW load_profiles", "not-a-select"),
-    ("DELETE FROM load_profiles", "not-a-select"),
-    ("VALUES (1)", "not-a-select"),
-    ("FROM load_profiles", "not-a-select"),
-    ("FROM load_profiles SELECT count(*)", "not-a-select"),
-    ("PIVOT load_profiles ON sector USING count(*)", "not-a-select"),
-    ("(SELECT count(*) FROM load_profiles)", "not-a-select"),
-    ("SELECT count(*) FROM load_profiles; DROP VIEW load_profiles", "one-statement"),
-    ("SELECT count(*) FROM load_profiles;;SELECT 1", "one-statement"),
-    # Rows
-    ("SELECT * FROM load_profiles", "row-level"),
-    ("SELECT load_profiles.* FROM load_profiles", "row-level"),
-    ("SELECT *, count(*) FROM load_profiles GROUP BY ALL", "row-level"),
-    ("SELECT * EXCLUDE (profile) FROM load_profiles", "row-level"),
-    ("SELECT COLUMNS(*) FROM load_profiles", "function-not-allowed"),
-    ("SELECT COLUMNS('.*'), count(*) FROM load_profiles", "function-not-allowed"),
-    ("SELECT profile FROM load_profiles LIMIT 1", "row-level"),
-    ("SELECT load_kw, count(*) FROM load_profiles GROUP BY 1", "row-level"),
-    ("SELECT load_profiles FROM load_profiles", "row-level"),
-    ("SELECT rowid, count(*) FROM load_profiles GROUP BY 1", "unknown-column"),
-    ("SELECT count(*) FROM load_profiles GROUP BY rowid", "unknown-column"),
-    ("SELECT count(*) FROM load_profiles WHERE rowid = 1", "unknown-column"),
-    ("SELECT DISTINCT sector FROM load_profiles", "distinct"),
-    ("SELECT ALL sector FROM load_profiles", "row-level"),
-    # Columns under other names
-    (
-        "SELECT sector, count(*) FROM load_profiles AS l(sector, profile, ts, load_kw) GROUP BY 1",
-        "column-alias",
-    ),
-    ("SELECT sector, count(*) FROM load_profiles l(sector) GROUP BY sector", "column-alias"),
-    ("SELECT profile AS sector, count(*) FROM load_profiles GROUP BY sector", "row-level"),
-    ("SELECT hour(ts) AS sector, count(*) FROM load_profiles GROUP BY sector", "ambiguous-name"),
-    ("SELECT count(*) FROM load_profiles AS x WHERE load_profiles.sector = 'a'", "unknown-table"),
-    ("SELECT count(*) FROM load_profiles WHERE main.load_profiles.sector = 'a'", "syntax"),
-    # Aggregates that hand rows out, and functions
-    ("SELECT list(load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT array_agg(load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT string_agg(profile, ',') FROM load_profiles", "function-not-allowed"),
-    ("SELECT group_concat(profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT arg_max(profile, load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT max_by(profile, load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT any_value(profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT first(profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT mode(profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT histogram(load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT approx_top_k(profile, 9) FROM load_profiles", "function-not-allowed"),
-    ("SELECT quantile_cont(load_kw, 0.99) FROM load_profiles", "function-not-allowed"),
-    ("SELECT median(load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT corr(load_kw, load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT covar_samp(load_kw, load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT approx_count_distinct(profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT count(DISTINCT profile) FROM load_profiles", "distinct"),
-    ("SELECT sum(DISTINCT load_kw) FROM load_profiles", "distinct"),
-    ("SELECT max(profile) FROM load_profiles", "aggregate-column"),
-    ("SELECT min(sector) FROM load_profiles", "aggregate-column"),
-    ("SELECT max(ts) FROM load_profiles", "aggregate-column"),
-    ("SELECT max(load_kw, 100) FROM load_profiles", "function-not-allowed"),
-    ("SELECT max(-load_kw) FROM load_profiles", "function-not-allowed"),
-    ("SELECT sum(load_kw) FILTER (WHERE profile = 'H0') FROM load_profiles", "function-not-allowed"),
-    ("SELECT sum(CASE WHEN profile = 'H0' THEN load_kw END) FROM load_profiles", "syntax"),
-    ("SELECT sum(load_kw ORDER BY profile) FROM load_profiles", "function-not-allowed"),
-    ("SELECT avg((SELECT 1)) FROM load_profiles", "subquery"),
-    ("SELECT sum(load_kw) OVER (PARTITION BY profile) FROM load_profiles", "window"),
-    ("SELECT row_number() OVER () FROM load_profiles", "window"),
-    ("SELECT count(*) FROM load_profiles WINDOW w AS ()", "window"),
-    ("SELECT count(*) FROM load_profiles QUALIFY true", "window"),
-    ("SELECT getenv('HOME'), count(*) FROM load_profiles", "function-not-allowed"),
-    ("SELECT current_setting('temp_directory'), count(*) FROM load_profiles", "function-not-allowed"),
-    ("SELECT getvariable('x'), count(*) FROM load_profiles", "function-not-allowed"),
-    ("SELECT repeat('x', 2000000000) FROM load_profiles", "function-not-allowed"),
-    ("SELECT count(*) FROM load_profiles WHERE error(sector) = 'a'", "function-not-allowed"),
-    ("SELECT hash(profile), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
-    ("SELECT epoch(ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
-    ("SELECT date_trunc('microsecond', ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
-    ("SELECT date_trunc(sector, ts), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
-    ("SELECT strftime(ts, '%s'), count(*) FROM load_profiles GROUP BY 1", "function-not-allowed"),
-    ("SELECT year(load_kw), count(*) FROM load_profiles GROUP BY 1", "column-role"),
-    ("SELECT hour(profile), count(*) FROM load_profiles GROUP BY 1", "column-role"),
-    # Singling out
-    ("SELECT avg(load_kw) FROM load_profiles WHERE profile = 'H0'", "column-role"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE load_profiles.profile <> 'H0'", "column-role"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE \"PROFILE\" IN ('H0')", "column-role"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE load_kw > 99", "column-role"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE 99 < load_kw", "column-role"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector LIKE '%x%'", "syntax"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector = profile", "literal"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector || profile = 'aH0'", "syntax"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector IN (profile)", "literal"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE (sector, profile) IN (('a', 'H0'))", "syntax"),
-    (
-        "SELECT avg(load_kw) FROM load_profiles WHERE sector = (SELECT min(profile) FROM load_profiles)",
-        "subquery",
-    ),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE EXISTS (SELECT 1)", "subquery"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector = ANY(profile)", "function-not-allowed"),
-    ("SELECT avg(load_kw) FROM load_profiles WHERE sector IN load_profiles", "filter"),
-    ("SELECT avg(load_kw) FROM load_profiles HAVING count(*) = 1", "having"),
-    ("SELECT count(*) FROM load_profiles GROUP BY profile", "column-role"),
-    ("SELECT count(*) FROM load_profiles GROUP BY (sector, profile)", "syntax"),
-    ("SELECT count(*) FROM load_profiles GROUP BY ROLLUP (sector, profile)", "function-not-allowed"),
-    ("SELECT count(*) FROM load_profiles GROUP BY CUBE (sector)", "function-not-allowed"),
-    ("SELECT count(*) FROM load_profiles GROUP BY GROUPING SETS ((sector), ())", "function-not-allowed"),
-    ("SELECT count(*) FROM load_profiles GROUP BY 1 + 1", "syntax"),
-    ("SELECT count(*) FROM load_profiles ORDER BY profile", "order-by"),
-    ("SELECT count(*) FROM load_profiles ORDER BY load_kw", "order-by"),
-    ("SELECT count(*) FROM load_profiles ORDER BY random()", "order-by"),
-    ("SELECT count(*) FROM load_profiles LIMIT (SELECT 1)", "subquery"),
-    ("SELECT count(*) FROM load_profiles LIMIT 50%", "syntax"),
-    ("SELECT count(*) FROM load_profiles OFFSET 1", "offset"),
-    # More than one table
-    ("SELECT count(*) FROM load_profiles, load_profiles b", "join"),
-    ("SELECT count(*) FROM load_profiles JOIN load_profiles b ON true", "join"),
-    ("SELECT count(*) FROM load_profiles POSITIONAL JOIN load_profiles b", "join"),
-    ("SELECT count(*) FROM load_profiles ASOF JOIN load_profiles b USING (ts)", "join"),
-    ("SELECT count(*) FROM load_profiles, LATERAL (SELECT 1)", "join"),
-    ("SELECT count(*) FROM (SELECT * FROM load_profiles)", "subquery"),
-    ("WITH x AS (SELECT 1) SELECT count(*) FROM x", "not-a-select"),
-    ("WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT 1 FROM x) SELECT count(*) FROM x", "not-a-select"),
-    ("SELECT count(*) FROM load_profiles UNION SELECT 1", "set-operation"),
-    ("SELECT count(*) FROM load_profiles INTERSECT SELECT 1", "set-operation"),
-    ("SELECT count(*) FROM load_profiles EXCEPT ALL SELECT 1", "set-operation"),
-    ("SELECT count(*) FROM load_profiles USING SAMPLE 1 ROWS", "syntax"),
-    ("SELECT count(*) FROM load_profiles TABLESAMPLE 1%", "sample"),
-    ("SELECT count(*) FROM load_profiles AT (VERSION => 1)", "syntax"),
-    # Parameters, strings, comments and letters that look like others
-    ("SELECT count(*) FROM load_profiles WHERE sector = ?", "parameter"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = $1", "parameter"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = :sector", "parameter"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = @sector", "parameter"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = $$a$$", "syntax"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = E'a\\''", "syntax"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\x00b'", "literal"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\nb'", "literal"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = 'a\u202eb'", "literal"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = 'a", "syntax"),
-    ("SELECT count(*) FROM load_profiles /* unclosed", "syntax"),
-    ("SELECT /*+ hint */ count(*) FROM load_profiles, x", "join"),
-    ("SELECT {{ 1 }} FROM load_profiles", "syntax"),
-    ("SELECT count(*) FROM load_profile\u017f", "unknown-table"),
-    ("SELECT count(*) FROM load_profiles\uff1b DROP VIEW load_profiles", "syntax"),
-    ("SELECT s\u0435ctor, count(*) FROM load_profiles GROUP BY 1", "unknown-column"),
-    ("SELECT count(*) AS \u202e FROM load_profiles", "name"),
-    ('SELECT count(*) AS "a\'b" FROM load_profiles', "name"),
-    ("SELECT count(*) AS " + "n" * 64 + " FROM load_profiles", "name"),
-    ("SELECT count(*) AS sites FROM load_profiles", "name"),
-    # Bombs against the parser
-    ("SELECT count(*) FROM load_profiles WHERE " + "(" * 4000 + "1" + ")" * 4000, "too-complex"),
-    ("SELECT " + "avg(" * 1500 + "load_kw" + ")" * 1500 + " FROM load_profiles", "too-complex"),
-    ("SELECT count(*) FROM load_profiles WHERE " + "NOT " * 1900 + "true", "too-complex"),
-    ("SELECT count(*) FROM load_profiles WHERE " + "NOT " * 60 + "true", "too-deep"),
-    ("SELECT count(*) FROM load_profiles WHERE hour(ts) = " + "- " * 60 + "1", "too-deep"),
-    ("SELECT count(*) FROM load_profiles WHERE " + "NOT (" * 60 + "true" + ")" * 60, "too-deep"),
-    ("SELECT count(*) FROM load_profiles WHERE " + "')' = '('" * 9 + "(" * 13, "too-deep"),
-    ("SELECT count(*) FROM load_profiles WHERE " + " AND ".join(["hour(ts) = 1"] * 400), "too-complex"),
-    ("SELECT count(*) FROM load_profiles WHERE " + "CASE WHEN " * 500 + "1", "syntax"),
-    ("SELECT count(*) FROM load_profiles WHERE sector " + "IN (" * 13, "too-deep"),
-    ("SELECT " + "[" * 2000 + "]" * 2000 + " FROM load_profiles", "syntax"),
-    ("SELECT count(*) FROM load_profiles WHERE ts > " + "'1'" + "::date" * 200, "too-complex"),
-    ("SELECT " + ", ".join(["count(*)"] * 40) + " FROM load_profiles", "too-complex"),
-    ("SELECT count(*) FROM load_profiles -- " + "x" * 9000, "too-long"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = '" + "\u20ac" * 3000 + "'", "too-long"),
-    ("SELECT count(*) FROM load_profiles WHERE sector = '\ud800'", "literal"),
-]
+# The first wall: hostile_statements.jsonl, one attack per line: what it tries, the statement (long ones as
+# pieces, each with how often it comes), and the code of the reason for which it is turned away.
+
+
+def _corpus() -> list[tuple[str, str]]:
+    lines = (Path(__file__).parent / "hostile_statements.jsonl").read_text(encoding="utf-8").splitlines()
+    attacks = [json.loads(line) for line in lines]
+    return [(_written(attack["statement"]), attack["refused"]) for attack in attacks]
+
+
+def _written(statement: str | list[tuple[str, int]]) -> str:
+    return statement if isinstance(statement, str) else "".join(text * times for text, times in statement)
+
+
+ATTACKS = _corpus()
+
+
+def test_the_corpus_is_large_and_every_reason_is_one_that_can_be_told() -> None:
+    assert len({sql for sql, _ in ATTACKS}) == len(ATTACKS) >= 150
+    assert {code for _, code in ATTACKS} <= set(REFUSALS)
 
 
 @pytest.mark.parametrize(("sql", "code"), ATTACKS, ids=[sql[:60] for sql, _ in ATTACKS])
@@ -282,6 +94,41 @@ def test_any_row_of_words_is_a_plan_or_a_refusal_and_never_a_crash(found: list[s
         plan = plan_query(sql, table="load_profiles", columns=COLUMNS)
         assert "profile" not in {key.column for key in plan.keys}
         assert {aggregate.column for aggregate in plan.aggregates} <= {None, "load_kw"}
+
+
+HIDDEN = Column("salary", "double", ColumnRole.MEASURE, {}, step=1.0)
+WITHHELD = replace(LIMITS, denied=("salary",))
+figures_of_anything = st.lists(
+    st.sampled_from(["sum", "avg", "max", "min", "stddev"]).flatmap(
+        lambda name: st.sampled_from(["load_kw", "salary", "SALARY", '"salary"', "load_profiles.salary"]).map(
+            lambda column: f"{name}({column})"
+        )
+    ),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    figures_of_anything,
+    st.sampled_from(["", " WHERE salary > 1", " AS l(salary, sector)", " GROUP BY salary"]),
+)
+def test_a_withheld_column_is_in_no_plan_and_in_no_projection(figures: list[str], rest: str) -> None:
+    columns = permitted_columns((*COLUMNS, HIDDEN), WITHHELD)
+    assert "salary" not in projected_columns((*COLUMNS, HIDDEN), WITHHELD)
+    sql = f"SELECT {', '.join(figures)} FROM load_profiles{rest}"
+    try:
+        plan = plan_query(sql, table="load_profiles", columns=columns)
+    except QueryRefusedError as refused:
+        reason = dict(refused.reason)
+    else:
+        assert plan.used_columns <= {"load_kw"}
+        assert "salary" not in site_statement(plan, WITHHELD, (*COLUMNS, HIDDEN))
+        return
+    assert "salary" in sql.lower()
+    assert "salary" not in str(reason)
 
 
 def test_the_deepest_statement_that_is_let_through_leaves_half_of_the_stack() -> None:
@@ -650,6 +497,20 @@ async def test_a_bomb_ends_its_child_and_the_next_query_is_answered(
     assert SECRET not in seen
     assert loop.time() - started < 8.0
     assert await _seen(queries, projection, "SELECT count(*) AS n FROM load_profiles") == "[{'n': 900}]"
+
+
+async def test_the_memory_of_a_child_is_bounded(sandbox: Sandbox, projection: Path) -> None:
+    limit = 1 << 30
+    queries = DuckdbQueries(sandbox, warm=0, memory_bytes=limit)
+    most = 0
+    for bomb in ("SELECT length(repeat('x', 2000000000))", "SELECT list_sum(range(2000000000))"):
+        asking = asyncio.create_task(_seen(queries, projection, bomb, seconds=4.0))
+        while not asking.done():
+            most = max(most, *(memory.private_bytes(child) for child in _children()), 0)
+            await asyncio.sleep(0.01)
+        assert (await asking).startswith(("failed", "timeout"))
+    await queries.aclose()
+    assert 0 < most <= limit
 
 
 async def test_no_child_outlives_its_query_or_its_engine(sandbox: Sandbox, projection: Path) -> None:

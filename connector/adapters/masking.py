@@ -1,0 +1,214 @@
+"""Apply masks and row filters to Arrow data: what is hidden here is in no projection."""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from connector.queries.permitted import Redaction
+from policies.masks import Mask, MaskMethod, masks_of
+from policies.model import Operator
+from policies.row_filters import FilterValue, RowFilter
+
+_KEY_BYTES: Final = 32
+_HASH_DIGITS: Final = 32
+_KEPT_IN: Final = "mask.secret"
+_PURPOSE: Final = b"allmende column mask v1\0"
+
+
+def agreement_key(secret: bytes, agreement: str) -> bytes:
+    """Derive the key with which an agreement's columns are hashed.
+
+    Two agreements have different keys, so hashes cannot be joined across them.
+
+    Args:
+        secret: The connector's own secret.
+        agreement: IRI of the agreement.
+
+    Source:
+        RFC 5869.
+    """
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE + agreement.encode()).derive(
+        secret
+    )
+
+
+def mask_secret(directory: Path) -> bytes:
+    """Give the connector's own secret for masks, made when it is first asked for.
+
+    Args:
+        directory: Where it is kept, in a file that only the connector's user can read.
+
+    Raises:
+        OSError: It can neither be read nor made.
+    """
+    path = directory / _KEPT_IN
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    return path.read_bytes()
+
+
+def needed_columns(columns: Sequence[str], redaction: Redaction) -> tuple[str, ...]:
+    """Name what has to be read for some columns: these, and those that decide which rows are taken."""
+    return tuple(dict.fromkeys((*columns, *(one.column for one in redaction.filters))))
+
+
+def redacted_schema(schema: pa.Schema, columns: Sequence[str], redaction: Redaction) -> pa.Schema:
+    """Give the schema of the changed data.
+
+    Raises:
+        pa.ArrowInvalid: A mask does not fit its column's type.
+    """
+    return pa.schema([_redacted_field(schema.field(name), redaction) for name in columns])
+
+
+def _redacted_field(field: "pa.Field[Any]", redaction: Redaction) -> "pa.Field[Any]":
+    kind = field.type
+    for mask in masks_of(field.name, redaction.masks):
+        if mask.method is MaskMethod.HASH:
+            kind = pa.string()
+        elif not _fits(mask, kind):
+            raise pa.ArrowInvalid(f"the mask {mask.method} does not fit the column {field.name}")
+    return pa.field(field.name, kind)
+
+
+def _fits(mask: Mask, kind: pa.DataType) -> bool:
+    if mask.method is MaskMethod.NULL:
+        return True
+    if mask.method is MaskMethod.TRUNCATE:
+        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    temporal = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    return temporal if mask.step in _UNITS else numeric
+
+
+def redacted_batch(
+    batch: pa.RecordBatch, schema: pa.Schema, redaction: Redaction, hash_key: bytes
+) -> pa.RecordBatch:
+    """Take the rows that the filters leave, and mask their columns.
+
+    Args:
+        batch: Rows with at least the columns of `needed_columns`.
+        schema: What comes out, from `redacted_schema`.
+        redaction: The masks and filters.
+        hash_key: Key of the masks that hash, from `agreement_key`.
+
+    Raises:
+        pa.ArrowException: A filter's value does not fit its column.
+    """
+    for one in redaction.filters:
+        # A comparison with nothing is nothing, and such a row is dropped.
+        batch = batch.filter(_satisfied(batch.column(one.column), one))
+    arrays = [_masked(batch.column(field.name), field.name, redaction, hash_key) for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _satisfied(values: Any, one: RowFilter) -> Any:  # noqa: ANN401 - Arrow's arrays of any type
+    if one.operator in _COMPARISONS:
+        return _COMPARISONS[one.operator](values, _as(one.values[0], values.type))
+    listed = pa.array([_as(value, values.type).as_py() for value in one.values], values.type)
+    member = pc.and_kleene(pc.is_in(values, value_set=listed), pc.is_valid(values))
+    if one.operator is Operator.IS_ANY_OF:
+        return member
+    return pc.and_(pc.is_valid(values), pc.invert(member))
+
+
+def _as(value: FilterValue, kind: pa.DataType) -> "pa.Scalar[Any]":
+    if isinstance(value, str) != (pa.types.is_string(kind) or _is_text_of(kind)):
+        raise pa.ArrowInvalid("the value of a row filter does not fit its column")
+    return pa.scalar(value).cast(kind)
+
+
+def _is_text_of(kind: pa.DataType) -> bool:
+    """Tell whether values of a type are written as texts in a filter."""
+    return pa.types.is_large_string(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+
+
+_COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
+    Operator.EQ: pc.equal,
+    Operator.NEQ: pc.not_equal,
+    Operator.LT: pc.less,
+    Operator.LTEQ: pc.less_equal,
+    Operator.GT: pc.greater,
+    Operator.GTEQ: pc.greater_equal,
+}
+
+
+def _masked(values: Any, name: str, redaction: Redaction, key: bytes) -> Any:  # noqa: ANN401 - as above
+    for mask in masks_of(name, redaction.masks):
+        values = _MASKS[mask.method](values, mask, key)
+    return values
+
+
+def _truncated(values: Any, mask: Mask, _key: bytes) -> Any:  # noqa: ANN401 - as above
+    return pc.utf8_slice_codeunits(values, 0, mask.length)
+
+
+def _generalised(values: Any, mask: Mask, _key: bytes) -> Any:  # noqa: ANN401 - as above
+    step = mask.step or ""
+    if step in _UNITS:
+        floored: Any = pc.call_function(
+            "floor_temporal", [values], pc.RoundTemporalOptions(unit=_UNITS[step])
+        )
+        return floored.cast(values.type)
+    if pa.types.is_floating(values.type) or not step.isdigit():
+        size = float(step)
+        return pc.multiply(pc.floor(pc.divide(values.cast(pa.float64()), size)), size).cast(
+            values.type, safe=False
+        )
+    size_of_whole = pa.scalar(int(step), pa.int64())
+    whole = values.cast(pa.int64())
+    quotient = pc.divide(whole, size_of_whole)
+    # Whole numbers are divided towards zero; below zero the multiple below is one further.
+    below = pc.less(pc.subtract(whole, pc.multiply(quotient, size_of_whole)), pa.scalar(0))
+    return pc.multiply(pc.subtract(quotient, below.cast(pa.int64())), size_of_whole).cast(
+        values.type, safe=False
+    )
+
+
+def _hashed(values: Any, mask: Mask, key: bytes) -> Any:  # noqa: ANN401 - as above
+    if not key:
+        raise pa.ArrowInvalid(f"there is no key to hash the column {mask.column} with")
+    encoded = values.cast(pa.string()).dictionary_encode()
+    hashes = [_keyed_hash(key, mask.column, text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(hashes, pa.string()).take(encoded.indices)
+
+
+def _keyed_hash(key: bytes, column: str, text: str) -> str:
+    message = column.encode() + b"\0" + text.encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:_HASH_DIGITS]
+
+
+def _nothing(values: Any, _mask: Mask, _key: bytes) -> Any:  # noqa: ANN401 - as above
+    return pa.nulls(len(values), values.type)
+
+
+_Unit = Literal["minute", "hour", "day", "week", "month", "quarter", "year"]
+_UNITS: Final[Mapping[str, _Unit]] = {
+    "minute": "minute",
+    "hour": "hour",
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "quarter": "quarter",
+    "year": "year",
+}
+_MASKS: Final[Mapping[MaskMethod, Callable[[Any, Mask, bytes], Any]]] = {
+    MaskMethod.TRUNCATE: _truncated,
+    MaskMethod.GENERALISE: _generalised,
+    MaskMethod.HASH: _hashed,
+    MaskMethod.NULL: _nothing,
+}
