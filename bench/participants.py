@@ -4,9 +4,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -94,10 +95,14 @@ class Pair:
     Attributes:
         consumer: The consumer's management API.
         dataset: IRI of the dataset.
+        processes: Identifiers of both processes, where we have started them, provider first.
+        ready_seconds: How long each took from its start to its announcement.
     """
 
     consumer: httpx.AsyncClient
     dataset: str
+    processes: Sequence[int] = ()
+    ready_seconds: Sequence[float] = ()
 
     async def negotiate(self) -> dict[str, Any]:
         """Ask for a contract, and wait until the negotiation has ended; returns how it stands then."""
@@ -120,11 +125,14 @@ async def pair() -> AsyncIterator[Pair]:
     """Two connector processes that have found each other."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="allmende-bench-")))
-        provider, consumer = (initialise(root / name, name) for name in ("provider", "consumer"))
-        for participant in (provider, consumer):
-            stack.enter_context(serving(participant))
-        async with meet(provider, consumer) as both:
-            yield both
+        participants = [initialise(root / name, name) for name in ("provider", "consumer")]
+        processes, seconds = [], []
+        for participant in participants:
+            began = time.perf_counter()
+            processes.append(stack.enter_context(serving(participant)).pid)
+            seconds.append(time.perf_counter() - began)
+        async with meet(*participants) as both:
+            yield replace(both, processes=processes, ready_seconds=seconds)
 
 
 @asynccontextmanager

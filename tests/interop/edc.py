@@ -43,6 +43,7 @@ _LOOPS: Final = (
     "edc.dataplane.state-machine.iteration-wait-millis",
     "edc.data.plane.selector.state-machine.iteration-wait-millis",
 )
+_ENDINGS: Final = ("contract.negotiation.finalized", "contract.negotiation.terminated")
 _ENDED: Final = frozenset({"TERMINATED", "FINALIZED", "COMPLETED"})
 _CLEARED: Final = frozenset({"DEPROVISIONING", "DEPROVISIONING_REQUESTED", "DEPROVISIONED"})
 Json = dict[str, Any]
@@ -132,13 +133,16 @@ class Edc:
         body = {"@type": "DatasetRequest", "@id": identifier, **_counterparty(address, participant)}
         return await self._post("/v3/catalog/dataset/request", body)
 
-    async def negotiate(self, address: str, participant: str, dataset: Json) -> str:
+    async def negotiate(
+        self, address: str, participant: str, dataset: Json, *, callback: str | None = None
+    ) -> str:
         """Ask for a contract on a dataset's first offer.
 
         Args:
             address: The provider's protocol address.
             participant: Its participant identifier.
             dataset: The dataset, as in the catalog that EDC read.
+            callback: An HTTP address that EDC is to tell when the negotiation has ended.
 
         Returns:
             EDC's identifier of the negotiation.
@@ -151,7 +155,11 @@ class Edc:
             "assigner": {"@id": participant},
             "target": {"@id": dataset["@id"]},
         }
-        body = {"@type": "ContractRequest", "counterPartyAddress": address, "protocol": PROTOCOL}
+        body: Json = {"@type": "ContractRequest", "counterPartyAddress": address, "protocol": PROTOCOL}
+        if callback is not None:
+            body["callbackAddresses"] = [
+                {"@type": "CallbackAddress", "uri": callback, "events": _ENDINGS, "transactional": False}
+            ]
         return await self._created("/v3/contractnegotiations", {**body, "policy": policy})
 
     async def negotiation(self, identifier: str) -> Json:

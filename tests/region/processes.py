@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from connector.cli import app
 
-ALLMENDE = (sys.executable, "-c", "from connector.cli import main; main()")
+ALLMENDE = (sys.executable, "-m", "connector")
 PATIENCE = 60.0
 
 
