@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.region.participants import Region, copied, running, stages
+from tests.region.participants import FORECASTING, Region, constraint, copied, running, stages, until
 
 
 @pytest.fixture(scope="session")
@@ -41,4 +41,27 @@ async def sandboxed(region_stages: Path, tmp_path: Path) -> AsyncIterator[Region
     """The same, and every query runs in a sandboxed process, as it does outside tests."""
     region = copied(region_stages / "agreed", tmp_path / "region")
     async with running(region, sandboxed_queries=True):
+        yield region
+
+
+RAW_OFFER = {
+    "@type": "Offer",
+    "permission": [
+        {
+            "action": "use",
+            "constraint": [constraint("purpose", "isA", FORECASTING), constraint("count", "lteq", "2")],
+        }
+    ],
+}
+
+
+@pytest.fixture
+async def raw(region_stages: Path, tmp_path: Path) -> AsyncIterator[Region]:
+    """One provider whose offer permits two uses of any kind, and a consumer with a contract on it."""
+    region = copied(region_stages / "published", tmp_path / "region")
+    async with running(region, region.rheinaue, region.lastwerk):
+        await region.publish(region.rheinaue, offer=RAW_OFFER)
+        await region.read_catalog(region.rheinaue)
+        assert (await region.negotiate(region.rheinaue))["state"] == "FINALIZED"
+        await until(lambda: len(region.rheinaue.state()["ledger"]) == 1)
         yield region

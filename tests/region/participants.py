@@ -326,6 +326,17 @@ async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
         await asyncio.sleep(0.02)
 
 
+async def at_rest(*participants: Participant) -> None:
+    """Wait until nothing is on its way any more: no message waits, and no record changes by itself."""
+    for _ in range(100):
+        before = [participant.state() for participant in participants]
+        await asyncio.sleep(0.15)
+        after = [participant.state() for participant in participants]
+        if before == after and not any(state["outbox"] for state in after):
+            return
+    raise AssertionError("the participants did not come to rest")
+
+
 # data and offers
 
 
@@ -490,14 +501,14 @@ class Stranger(Voice):
         did = f"did:web:localhost%3A{PORTS['stranger']}"
         self.credentials = load_credentials(directory, did=did, base_url=self.origin + "/dsp/2025-1")
         super().__init__(did, self.credentials.tokens_key)
+        self.document: dict[str, Any] = dict(self.credentials.document.content)
         self.called: list[str] = []
         network.apps[self.origin] = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.called.append(scope["path"])
         found = scope["path"] == "/.well-known/did.json"
-        content = dict(self.credentials.document.content) if found else {}
-        await JSONResponse(content, 200 if found else 404)(scope, receive, send)
+        await JSONResponse(self.document if found else {}, 200 if found else 404)(scope, receive, send)
 
 
 def leaks_nothing(answer: httpx.Response, region: "Region") -> None:

@@ -39,7 +39,7 @@ async def test_a_permitted_job_runs_and_its_checked_output_arrives_with_a_receip
     assert json.loads(content) == {"mean": pytest.approx(mean, rel=1e-5), "rows": 24 * 14}
     receipt = await contracted.lastwerk.file(f"/api/receipts/{segment(outcome['receipt'])}")
     verified = verify_file(receipt)
-    assert [party.did for party in verified.parties] == [contracted.rheinaue.did]
+    assert [party.did for party in verified.parties] == [contracted.rheinaue.did, contracted.lastwerk.did]
     (stated,) = mappings(verified.statement, "outputs")
     assert stated["sha256"] == output["sha256"] == hashlib.sha256(content).hexdigest()
     assert verified.statement["kind"] == "computation"

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from connector.evidence.documents import digest
 from connector.evidence.verification import verify_file
+from schemas.jsonld import context_document
 from tests.region.participants import (
     DATASETS,
     MARKETING,
@@ -311,3 +313,34 @@ async def test_columns_that_the_file_does_not_have_are_refused_by_name(
     assert answer.status_code == 422
     assert named in answer.json()["detail"]
     assert published.rheinaue.state() == before
+
+
+async def test_both_sign_what_the_dataset_is_said_to_be_and_what_the_profile_means(published: Region) -> None:
+    outcome = await published.negotiate(published.rheinaue)
+
+    evidence = f"/api/agreements/{segment(outcome['agreement_id'])}/evidence"
+    statement = verify_file(await published.lastwerk.file(evidence)).statement
+    (view,) = [
+        one["view"]
+        for one in published.lastwerk.rows("remote_datasets")
+        if one["view"]["identifier"] == DATASETS["rheinaue"]
+    ]
+    names = ("identifier", "title", "description", "table", "columns")
+    assert statement["datasetDescriptionDigest"] == digest({name: view[name] for name in names})
+    profile = "https://w3id.org/allmende/policy/v1"
+    assert statement["policyProfileDigests"] == {profile: digest(context_document(profile))}
+
+
+async def test_a_dataset_that_is_described_otherwise_since_the_catalog_was_read_is_not_agreed_on(
+    published: Region,
+) -> None:
+    other = {"de": "Etwas anderes", "en": "Something else"}
+    await published.publish(published.rheinaue, title=other)
+
+    pid = await published.request(published.rheinaue)
+
+    outcome = await published.lastwerk.call("GET", f"/api/negotiations/{pid}?wait=2")
+    assert outcome["state"] != "FINALIZED"
+    assert await published.lastwerk.call("GET", "/api/agreements") == []
+    await published.read_catalog(published.rheinaue)
+    assert (await published.negotiate(published.rheinaue))["state"] == "FINALIZED"

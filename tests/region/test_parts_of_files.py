@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,40 +9,22 @@ import pytest
 
 from connector.evidence.verification import verify_file
 from tests.region.participants import (
-    FORECASTING,
     Region,
-    constraint,
-    copied,
     leaks_nothing,
-    running,
     segment,
     until,
 )
 
 ROWS = 14 * 24
-OFFER = {
-    "@type": "Offer",
-    "permission": [
-        {
-            "action": "use",
-            "constraint": [constraint("purpose", "isA", FORECASTING), constraint("count", "lteq", "2")],
-        }
-    ],
-}
 
 
 @pytest.fixture
-async def raw(region_stages: Path, tmp_path: Path) -> AsyncIterator[Region]:
-    """A contract that permits to reproduce the data twice, and a started pull."""
-    region = copied(region_stages / "published", tmp_path / "region")
-    async with running(region, region.rheinaue, region.lastwerk):
-        await region.publish(region.rheinaue, offer=OFFER)
-        await region.read_catalog(region.rheinaue)
-        assert (await region.negotiate(region.rheinaue))["state"] == "FINALIZED"
-        body = {"agreement_id": await region.agreement_with(region.rheinaue), "format": "HttpData-PULL"}
-        await region.lastwerk.call("POST", "/api/transfers", body)
-        await until(lambda: [one["state"] for one in region.lastwerk.rows("transfers")] == ["STARTED"])
-        yield region
+async def raw(raw: Region) -> Region:
+    """The contract on raw data, with a pull that has started."""
+    body = {"agreement_id": await raw.agreement_with(raw.rheinaue), "format": "HttpData-PULL"}
+    await raw.lastwerk.call("POST", "/api/transfers", body)
+    await until(lambda: [one["state"] for one in raw.lastwerk.rows("transfers")] == ["STARTED"])
+    return raw
 
 
 def _content(region: Region) -> bytes:

@@ -198,7 +198,7 @@ async def test_the_receipt_of_every_release_verifies_offline_and_names_the_bytes
         verified = verify_file(file, pinned={provider.did: document})
         assert verified.kind == "receipt"
         assert verified.dataset_id == DATASETS[provider.name]
-        assert [party.did for party in verified.parties] == [provider.did]
+        assert [party.did for party in verified.parties] == [provider.did, agreed.lastwerk.did]
         (output,) = mappings(verified.statement, "outputs")
         assert text(output, "sha256") == hashlib.sha256(arrived[provider.origin]).hexdigest()
         assert output["bytes"] == len(arrived[provider.origin]) == answer["result_bytes"]

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from connector.evidence.verification import verify_file
 from tests.region.participants import (
     DATASETS,
-    FORECASTING,
     Fault,
     Participant,
     Region,
-    constraint,
-    copied,
+    at_rest,
     dsp,
     leaks_nothing,
-    running,
     segment,
     until,
     voice_of,
@@ -31,27 +27,6 @@ from tests.region.participants import (
 PULL, PUSH, QUERY = "HttpData-PULL", "HttpData-PUSH", "AllmendeQuery-PULL"
 ROWS = 14 * 24
 """14 profiles of the Rheinaue, 24 hours."""
-RAW_OFFER = {
-    "@type": "Offer",
-    "permission": [
-        {
-            "action": "use",
-            "constraint": [constraint("purpose", "isA", FORECASTING), constraint("count", "lteq", "2")],
-        }
-    ],
-}
-
-
-@pytest.fixture
-async def raw(region_stages: Path, tmp_path: Path) -> AsyncIterator[Region]:
-    """One provider whose offer permits two uses of any kind, and a consumer with a contract on it."""
-    region = copied(region_stages / "published", tmp_path / "region")
-    async with running(region, region.rheinaue, region.lastwerk):
-        await region.publish(region.rheinaue, offer=RAW_OFFER)
-        await region.read_catalog(region.rheinaue)
-        assert (await region.negotiate(region.rheinaue))["state"] == "FINALIZED"
-        await until(lambda: len(region.rheinaue.state()["ledger"]) == 1)
-        yield region
 
 
 async def _transfer(region: Region, transfer_format: str = PULL) -> str:
@@ -232,8 +207,9 @@ async def test_a_consumer_cannot_resume_what_the_provider_has_suspended(raw: Reg
     await until(lambda: _record(raw.lastwerk, pid)["state"] == "SUSPENDED")
 
     await _move(raw, pid, "start")
-    await until(lambda: _record(raw.lastwerk, pid)["state"] == "STARTED")
+    await at_rest(*raw.participants)
 
+    assert _record(raw.lastwerk, pid)["state"] == "STARTED"
     assert _record(raw.lastwerk, pid)["data_address"] is None
     async with raw.rheinaue.public() as client:
         assert (await client.get("/data/file", headers={"authorization": old})).status_code == 404

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,37 +13,13 @@ import pytest
 from connector.evidence.documents import mapping
 from connector.evidence.verification import verify_file
 from tests.region.participants import (
-    FORECASTING,
     Participant,
     Region,
-    constraint,
-    copied,
-    running,
     segment,
     until,
 )
 
 PUSH = "HttpData-PUSH"
-OFFER = {
-    "@type": "Offer",
-    "permission": [
-        {
-            "action": "use",
-            "constraint": [constraint("purpose", "isA", FORECASTING), constraint("count", "lteq", "2")],
-        }
-    ],
-}
-
-
-@pytest.fixture
-async def raw(region_stages: Path, tmp_path: Path) -> AsyncIterator[Region]:
-    """A contract that permits to reproduce the data."""
-    region = copied(region_stages / "published", tmp_path / "region")
-    async with running(region, region.rheinaue, region.lastwerk):
-        await region.publish(region.rheinaue, offer=OFFER)
-        await region.read_catalog(region.rheinaue)
-        assert (await region.negotiate(region.rheinaue))["state"] == "FINALIZED"
-        yield region
 
 
 async def _ask(region: Region) -> str:
