@@ -4,6 +4,7 @@
 # make check     style, types, layers
 # make bench     the benchmark page; only some of it: make bench PARTS="start query"
 # make interop   our connector and a real EDC, each in both roles; needs Java 17 and Maven
+# make verify-thirdparty   somebody else's software verifies our evidence; needs Node.js 20
 # make tck       the official test suite of the Dataspace Protocol; needs Java 17 and Maven
 # Another interpreter: make install PYTHON=python3.13
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 
-.PHONY: install demo test check bench tck interop lock clean
+.PHONY: install demo test check bench tck interop verify-thirdparty lock clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -56,6 +57,9 @@ tck: $(VENV)/.installed-dev
 # One version alone: make interop EDC=0.14.0
 interop: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.interop.run $(if $(EDC),--edc $(EDC))
+
+verify-thirdparty: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.thirdparty.run
 
 bench: install
 	@$(BIN)/python -m bench.run $(PARTS)

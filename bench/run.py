@@ -1,6 +1,7 @@
 """Run all parts of the benchmark, or those that are named, and print the page's tables as Markdown.
 
-    python -m bench.run [start] [negotiation] [stations] [query] [sandbox]
+    python -m bench.run [start] [negotiation] [stations] [query] [governed] [delivery] [sandbox]
+        [evaluation] [evidence]
 
 Nothing here asserts a time: a slow machine is no failure.
 """
@@ -8,7 +9,18 @@ Nothing here asserts a time: a slow machine is no failure.
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import machine, negotiation, query, sandbox, start, stations
+from bench import (
+    delivery,
+    evaluation,
+    evidence,
+    governed,
+    machine,
+    negotiation,
+    query,
+    sandbox,
+    start,
+    stations,
+)
 from bench.measuring import Table
 
 PARTS: dict[str, Callable[[], list[Table]]] = {
@@ -16,7 +28,11 @@ PARTS: dict[str, Callable[[], list[Table]]] = {
     "negotiation": negotiation.measure,
     "stations": stations.measure,
     "query": query.measure,
+    "governed": governed.measure,
+    "delivery": delivery.measure,
     "sandbox": sandbox.measure,
+    "evaluation": evaluation.measure,
+    "evidence": evidence.measure,
 }
 
 

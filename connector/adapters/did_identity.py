@@ -9,10 +9,12 @@ Source:
 """
 
 import asyncio
+import functools
 import hashlib
 import secrets
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -33,12 +35,20 @@ from connector.evidence.did import TOKENS, DidDocument, did_url, parse_did_docum
 from connector.evidence.documents import canonical
 from connector.evidence.errors import DidError
 from connector.evidence.multikey import PublicKey
-from connector.ports import IdentityRefusedError, IdentityUnavailableError, Participant
+from connector.ports import (
+    IdentityRefusedError,
+    IdentityUnavailableError,
+    Participant,
+    TokenUsedError,
+    UsedToken,
+)
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 _LIFETIME: Final = timedelta(minutes=5)
 _SKEW: Final = timedelta(seconds=30)
 _CACHED_FOR: Final = timedelta(minutes=5)
+_READ_AGAIN_AFTER: Final = timedelta(seconds=5)
+"""How often a token with an unknown key can make us read its issuer's document."""
 _MOST_CACHED: Final = 1_000
 _MOST_DOCUMENT_BYTES: Final = 65_536
 _MOST_TOKEN_CHARACTERS: Final = 8_192
@@ -67,8 +77,8 @@ class UsedTokens(Protocol):
 class DidIdentity:
     """Makes our tokens and checks those of others.
 
-    A token is used up when `verify` accepts it: the caller has nothing to
-    remember and cannot forget to.
+    A token is used up when `verify` accepts it; one that `identify` accepts is
+    used up by the transaction that acts on it.
 
     Args:
         did: Our own name; the only audience that we accept.
@@ -77,6 +87,7 @@ class DidIdentity:
         clock: Tells the time, with a time zone.
         used_tokens: Remembers tokens.
         own_document: Our own DID document, so that we need not fetch it.
+        token_method: Identifier of the token key; `#tokens` unless it was replaced.
         loopback_http: Read the documents of `did:web:localhost…` without TLS;
             for demonstrations.
     """
@@ -90,9 +101,11 @@ class DidIdentity:
         clock: Callable[[], datetime],
         used_tokens: UsedTokens,
         own_document: DidDocument | None = None,
+        token_method: str | None = None,
         loopback_http: bool = False,
     ) -> None:
         self._did = did
+        self._method = token_method or did + TOKENS
         self._key = OKPKey.import_key(
             token_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
@@ -119,11 +132,25 @@ class DidIdentity:
             "iat": int(now.timestamp()),
             "exp": int((now + _LIFETIME).timestamp()),
         }
-        header = {"alg": "EdDSA", "kid": self._did + TOKENS}
-        return "Bearer " + jwt.encode(header, claims, self._key, registry=_Registry())
+        header = {"alg": "EdDSA", "kid": self._method}
+        return "Bearer " + jwt.encode(header, claims, self._key, registry=_REGISTRY)
 
     async def verify(self, header: str | None) -> Participant:
-        """Find out who sent a request.
+        """Find out who sent a request, and use its token up.
+
+        Raises:
+            IdentityUnavailableError: The issuer's DID document could not be read now.
+            IdentityRefusedError: Names the step of `identify` that failed, or says that the token was used
+                before.
+        """
+        participant = await self.identify(header)
+        token = participant.token
+        if token is not None and not await self._used.remember(token.identifier, token.expires):
+            raise TokenUsedError(participant.did)
+        return replace(participant, token=None)
+
+    async def identify(self, header: str | None) -> Participant:
+        """Find out who sent a request; its token is used up by whoever acts on it.
 
         1. The header carries one bearer token of bounded size and three parts.
         2. Its header names an algorithm that we allow and a key, and nothing that
@@ -133,7 +160,9 @@ class DidIdentity:
         4. The key belongs to the issuer and is listed under `capabilityInvocation`
            in the issuer's DID document.
         5. The signature fits.
-        6. The token was not used before.
+
+        That the token was not used before is the sixth step: `verify` takes it
+        at once, a message in the transaction in which it takes effect.
 
         Args:
             header: Value of the Authorization header; None where there was none.
@@ -147,12 +176,10 @@ class DidIdentity:
         issuer, expires = self._check(claims)
         if not kid.startswith(issuer + "#"):
             raise IdentityRefusedError(f"The key {kid!r} does not belong to the issuer {issuer!r}.")
-        document = await self.document(issuer)
+        document = await self._document_with(issuer, kid)
         _verify_signature(token, alg, _token_key(document, kid))
         identifier = hashlib.sha256(canonical([issuer, claims["jti"]])).hexdigest()
-        if not await self._used.remember(identifier, expires + _SKEW):
-            raise IdentityRefusedError(f"The token {claims['jti']!r} of {issuer!r} was used before.")
-        return Participant(issuer, document)
+        return Participant(issuer, document, token=UsedToken(identifier, expires + _SKEW))
 
     def _check(self, claims: JsonObject) -> tuple[str, datetime]:
         """Step 3 of `verify`: the issuer, and when the token expires."""
@@ -195,6 +222,15 @@ class DidIdentity:
             del self._cached[next(iter(self._cached))]
         return document
 
+    async def _document_with(self, did: str, method: str) -> DidDocument:
+        """A participant's DID document; read again where it lacks a key, which may be newer than our copy."""
+        document = await self.document(did)
+        read, _ = self._cached.get(did, (None, None))
+        if method not in document.methods and read is not None and self._clock() - read >= _READ_AGAIN_AFTER:
+            del self._cached[did]
+            return await self.document(did)
+        return document
+
     async def _fetch(self, did: str) -> DidDocument:
         try:
             url = did_url(did, loopback_http=self._loopback_http)
@@ -228,6 +264,9 @@ class _Registry(jws.JWSRegistry):
         if name not in _ALGORITHMS:
             raise IdentityRefusedError(f"The token's algorithm {name!r} is not one of {_ALGORITHMS}.")
         return self.algorithms[name]
+
+
+_REGISTRY: Final = _Registry()
 
 
 def _bearer(header: str | None) -> str:
@@ -293,14 +332,18 @@ def _token_key(document: DidDocument, kid: str) -> PublicKey:
         raise IdentityRefusedError(str(error)) from error
 
 
+@functools.lru_cache(maxsize=_MOST_CACHED)
+def _imported(pem: bytes, *, is_edwards: bool) -> OKPKey | ECKey:
+    return OKPKey.import_key(pem) if is_edwards else ECKey.import_key(pem)
+
+
 def _verify_signature(token: str, alg: str, key: PublicKey) -> None:
     """Steps 4 and 5 of `verify`: the key's kind decides the algorithm, not the token."""
     is_edwards = isinstance(key, Ed25519PublicKey)
     if is_edwards != (alg in _EDWARDS):
         raise IdentityRefusedError(f"The token's algorithm {alg!r} does not fit the issuer's key.")
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    known = OKPKey.import_key(pem) if is_edwards else ECKey.import_key(pem)
     try:
-        jws.deserialize_compact(token, known, registry=_Registry())
+        jws.deserialize_compact(token, _imported(pem, is_edwards=is_edwards), registry=_REGISTRY)
     except (JoseError, ValueError) as error:
         raise IdentityRefusedError(f"The token's signature does not fit: {error}") from error

@@ -21,15 +21,18 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlmodel import SQLModel
 
 from connector.adapters.sql_tables import (
+    AnswerRow,
     DocumentRow,
     LedgerRow,
     OutboundRow,
     OutputRow,
+    ReservationRow,
     TokenRow,
     TreeHeadRow,
     UseRow,
@@ -209,6 +212,11 @@ FORGET_OUTPUT = _where(delete(_OUTPUT), _OUTPUT, ("computation", "name"))
 KEEP_OUTPUT = insert(_OUTPUT).values(**_parameters(_OUTPUT))
 OUTPUT = _where(select(_OUTPUT.c.content), _OUTPUT, ("computation", "name"))
 
+_INBOX = table_of(AnswerRow)
+_ANSWER = (_INBOX.c.peer, _INBOX.c.digest)
+_OLD_ANSWERS = select(*_ANSWER).where(_INBOX.c.received < bindparam("before")).limit(bindparam("most"))
+FORGET_ANSWERS = delete(_INBOX).where(tuple_(*_ANSWER).in_(_OLD_ANSWERS))
+
 _OUTBOX = table_of(OutboundRow)
 DUE = (
     select(_OUTBOX.c.record)
@@ -228,6 +236,14 @@ USED = select(_USES.c.used).where(*_COUNT)
 COUNT_USE = update(_USES).where(*_COUNT).values(used=_USES.c.used + 1)
 COUNT_USE_BELOW = COUNT_USE.where(_USES.c.used < bindparam("most"))
 REFUND_USE = update(_USES).where(*_COUNT).where(_USES.c.used > 0).values(used=_USES.c.used - 1)
+
+_RESERVATIONS = table_of(ReservationRow)
+OPEN_RESERVATION = insert(_RESERVATIONS).values(**_parameters(_RESERVATIONS))
+CLOSE_RESERVATION = _where(delete(_RESERVATIONS), _RESERVATIONS, ("identifier",))
+RESERVATIONS = select(
+    _RESERVATIONS.c.identifier, _RESERVATIONS.c.agreement_id, _RESERVATIONS.c.rule, _RESERVATIONS.c.created
+).order_by(_RESERVATIONS.c.created)
+"""In the order of `connector.ports.Reservation`."""
 
 _LEDGER = table_of(LedgerRow)
 APPEND = insert(_LEDGER).values(**_parameters(_LEDGER))

@@ -34,6 +34,7 @@ from connector.adapters.sql_tables import (
 )
 from connector.ports import (
     MOST_DUE,
+    MOST_FORGOTTEN,
     EvidenceExistsError,
     KnownHead,
     LedgerEntry,
@@ -41,6 +42,7 @@ from connector.ports import (
     PublishedDataset,
     QueryRecord,
     RemoteDataset,
+    Reservation,
     StoredAnswer,
 )
 from connector.protocol.computation import Computation
@@ -235,6 +237,9 @@ class SqlTransaction:
     def save_answer(self, peer: str, digest: str, answer: StoredAnswer, now: datetime) -> None:
         self._save(_ANSWERS, answer, peer=peer, digest=digest, received=now.timestamp())
 
+    def forget_answers(self, before: datetime) -> int:
+        return self._run(sql.FORGET_ANSWERS, before=before.timestamp(), most=MOST_FORGOTTEN).rowcount
+
     def enqueue(self, message: OutboundMessage) -> None:
         self._save(
             _OUTBOX,
@@ -274,6 +279,22 @@ class SqlTransaction:
 
     def refund(self, agreement_id: str, rule: str) -> None:
         self._run(sql.REFUND_USE, agreement=agreement_id, counted=rule)
+
+    def open_reservation(self, reservation: Reservation) -> None:
+        self._run(
+            sql.OPEN_RESERVATION,
+            identifier=reservation.identifier,
+            agreement_id=reservation.agreement_id,
+            rule=reservation.rule,
+            created=reservation.created.timestamp(),
+        )
+
+    def close_reservation(self, identifier: str) -> bool:
+        return self._run(sql.CLOSE_RESERVATION, identifier=identifier).rowcount == 1
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        rows = self._run(sql.RESERVATIONS).fetchall()
+        return tuple(Reservation(*row[:3], datetime.fromtimestamp(row[3], UTC)) for row in rows)
 
     # ledger and evidence
 

@@ -79,7 +79,7 @@ class AnswerRow(SQLModel, table=True):
     __tablename__ = "inbox"
     peer: str = Field(primary_key=True)
     digest: str = Field(primary_key=True)
-    received: float
+    received: float = Field(index=True)
     record: str
 
 
@@ -100,6 +100,16 @@ class UseRow(SQLModel, table=True):
     agreement_id: str = Field(primary_key=True)
     rule: str = Field(primary_key=True)
     used: int
+
+
+class ReservationRow(SQLModel, table=True):
+    """Counted uses that are still to happen: neither released nor given back."""
+
+    __tablename__ = "reservations"
+    identifier: str = Field(primary_key=True)
+    agreement_id: str
+    rule: str
+    created: float
 
 
 class LedgerRow(SQLModel, table=True):

@@ -21,7 +21,11 @@ class Identity(Protocol):
         ...
 
     async def verify(self, header: str | None) -> Participant:
-        """The participant behind an Authorization header."""
+        """The participant behind an Authorization header, whose token is thereby used up."""
+        ...
+
+    async def identify(self, header: str | None) -> Participant:
+        """The participant behind an Authorization header; whoever acts on it uses the token up."""
         ...
 
 
@@ -56,8 +60,19 @@ class StaticTokens:
         Raises:
             IdentityRefusedError: The caller has not proved who it is.
         """
+        return self._known(header) or await self._others.verify(header)
+
+    async def identify(self, header: str | None) -> Participant:
+        """As `verify`, for a token that is used up later.
+
+        Raises:
+            IdentityRefusedError: The caller has not proved who it is.
+        """
+        return self._known(header) or await self._others.identify(header)
+
+    def _known(self, header: str | None) -> Participant | None:
         given = (header or "").encode()
         for entry in self._by_participant.values():
             if hmac.compare_digest(given, f"Bearer {entry.token}".encode()):
                 return Participant(entry.participant, None)
-        return await self._others.verify(header)
+        return None

@@ -9,18 +9,20 @@ Source:
 
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from connector.evidence.documents import digest, mappings, text, texts
+from connector.evidence.documents import digest, mappings, moment_of, text, texts
 from connector.evidence.errors import DidError, EvidenceError
 from connector.evidence.multikey import PublicKey, decode_key, encode_key
 from schemas.strict_json import JsonObject, JsonValue
+from schemas.vocabulary import ALLMENDE
 
 DID_CONTEXT: Final = "https://www.w3.org/ns/did/v1"
 MULTIKEY_CONTEXT: Final = "https://w3id.org/security/multikey/v1"
@@ -28,6 +30,9 @@ CONTRACTS: Final = "#contracts"
 """Fragment of the key that signs agreements, receipts and tree heads."""
 TOKENS: Final = "#tokens"
 """Fragment of the key that signs the tokens of our requests."""
+
+KEY_SUCCESSION: Final = ALLMENDE + "keySuccession"
+"""Member of a DID document: what keys that were given up have signed about their successors, oldest first."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"(?=[^:%]{{1,253}}(?:[:%]|$))(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?"
@@ -98,11 +103,20 @@ def did_of(base_url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class VerificationMethod:
-    """A public key, and who controls it."""
+    """A public key, and who controls it.
+
+    Attributes:
+        identifier: Such as `did:web:daten.example.de#contracts`.
+        controller: DID of the party that controls it.
+        key: The key.
+        ended: From when on its owner no longer uses it (`expires` or `revoked`,
+            whichever is earlier); None while it is in use.
+    """
 
     identifier: str
     controller: str
     key: PublicKey
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,7 @@ class DidDocument:
         services: Addresses; only those that are single strings.
         content: The document, verbatim.
         digest: SHA-256 of the document's canonical form.
+        order: The keys listed under `assertionMethod`, in the document's order.
     """
 
     did: str
@@ -134,13 +149,15 @@ class DidDocument:
     services: tuple[Service, ...]
     content: JsonObject
     digest: str
+    order: tuple[str, ...] = ()
 
-    def key(self, identifier: str, relationship: str) -> PublicKey:
+    def key(self, identifier: str, relationship: str, *, at: datetime | None = None) -> PublicKey:
         """The key of this name, if this participant may use it for this purpose.
 
         Args:
             identifier: Such as `did:web:daten.example.de#contracts`.
             relationship: Such as `assertionMethod`.
+            at: When it was used; None for a use whose time is checked elsewhere.
 
         Raises:
             DidError: The document does not list it, or another party controls it.
@@ -156,11 +173,46 @@ class DidDocument:
             raise DidError(
                 f"The DID document of {self.did} does not list {identifier!r} under {relationship}."
             )
+        if at is not None and method.ended is not None and at > method.ended:
+            raise DidError(
+                f"The key {identifier!r} was used at {at.isoformat()}, after {self.did} had given it up "
+                f"({method.ended.isoformat()})."
+            )
         return method.key
+
+    @property
+    def signing_method(self) -> str:
+        """Identifier of the key that this participant signs statements with: the first one in use.
+
+        Raises:
+            DidError: The document lists no Ed25519 key in use under assertionMethod.
+        """
+        for identifier in self.order:
+            method = self.methods.get(identifier)
+            if method is not None and method.ended is None and isinstance(method.key, Ed25519PublicKey):
+                return identifier
+        raise DidError(f"The DID document of {self.did} lists no Ed25519 key in use under assertionMethod.")
 
     def endpoint(self, kind: str) -> str | None:
         """The address of the first service of a kind, such as `CatalogService`; None without one."""
         return next((service.endpoint for service in self.services if kind in service.kinds), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredKey:
+    """A key that signed agreements and receipts, and no longer does.
+
+    Attributes:
+        fragment: Such as `#contracts`.
+        key: The public key.
+        ended: When it was given up, with a time zone.
+        succession: What it signed about its successor (`connector.evidence.succession`).
+    """
+
+    fragment: str
+    key: Ed25519PublicKey
+    ended: datetime
+    succession: JsonObject
 
 
 def build_did_document(
@@ -170,11 +222,15 @@ def build_did_document(
     tokens_key: Ed25519PublicKey,
     data_service: str,
     catalog_service: str,
+    contracts: str = CONTRACTS,
+    tokens: str = TOKENS,
+    retired: Sequence[RetiredKey] = (),
 ) -> JsonObject:
     """Our own DID document.
 
     Contracts and tokens have separate keys, so that a stolen token key signs no
-    contract and a rotated one leaves old contracts verifiable.
+    contract. A contract key that was given up stays in the document with the
+    time of its end, so that what it signed before stays verifiable.
 
     Args:
         did: Our name.
@@ -182,26 +238,34 @@ def build_did_document(
         tokens_key: Signs the tokens that identify our requests.
         data_service: Address of our DSP version document (`…/.well-known/dspace-version`).
         catalog_service: Address of our DSP catalog (`…/catalog`).
+        contracts: Fragment of the contracts key.
+        tokens: Fragment of the tokens key.
+        retired: Contract keys that were given up, oldest first.
 
     Source:
-        DSP 2025-1, section 4.4 (discovery by DID service); DCP 1.0, section 4.3.
+        DSP 2025-1, section 4.4 (discovery by DID service); DCP 1.0, section 4.3;
+        W3C Controlled Identifiers 1.0, section 2.2 (`expires`).
     """
     services = {"DataService": data_service, "CatalogService": catalog_service}
-    return {
+    document: JsonObject = {
         "@context": [DID_CONTEXT, MULTIKEY_CONTEXT],
         "id": did,
         "verificationMethod": [
-            _multikey(did, CONTRACTS, contracts_key),
-            _multikey(did, TOKENS, tokens_key),
+            _multikey(did, contracts, contracts_key),
+            _multikey(did, tokens, tokens_key),
+            *(_retired_multikey(did, one) for one in retired),
         ],
-        "assertionMethod": [did + CONTRACTS],
-        "authentication": [did + TOKENS],
-        "capabilityInvocation": [did + TOKENS],
+        "assertionMethod": [did + contracts, *(did + one.fragment for one in reversed(retired))],
+        "authentication": [did + tokens],
+        "capabilityInvocation": [did + tokens],
         "service": [
             {"id": f"{did}#{kind}", "type": kind, "serviceEndpoint": endpoint}
             for kind, endpoint in services.items()
         ],
     }
+    if retired:
+        document[KEY_SUCCESSION] = [one.succession for one in retired]
+    return document
 
 
 def _multikey(did: str, fragment: str, key: Ed25519PublicKey) -> JsonObject:
@@ -211,6 +275,11 @@ def _multikey(did: str, fragment: str, key: Ed25519PublicKey) -> JsonObject:
         "controller": did,
         "publicKeyMultibase": encode_key(key),
     }
+
+
+def _retired_multikey(did: str, retired: RetiredKey) -> JsonObject:
+    ended = retired.ended.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**_multikey(did, retired.fragment, retired.key), "expires": ended}
 
 
 def parse_did_document(content: JsonObject, *, did: str) -> DidDocument:
@@ -242,10 +311,13 @@ def _parse(content: JsonObject, did: str) -> DidDocument:
         raise DidError(f"The DID document says it belongs to {content['id']!r}, not to {did!r}.")
     entries = list(mappings(content, "verificationMethod")) if "verificationMethod" in content else []
     relationships = {}
+    order: tuple[str, ...] = ()
     for name in _RELATIONSHIPS:
         references, embedded = _relationship(content.get(name, []), did)
-        relationships[name] = references
+        relationships[name] = frozenset(references)
         entries += embedded
+        if name == _RELATIONSHIPS[0]:
+            order = references
     return DidDocument(
         did=did,
         methods=_methods(entries, did),
@@ -253,6 +325,7 @@ def _parse(content: JsonObject, did: str) -> DidDocument:
         services=_services(content.get("service", [])),
         content=content,
         digest=digest(content),
+        order=order,
     )
 
 
@@ -260,13 +333,17 @@ def _absolute(reference: str, did: str) -> str:
     return did + reference if reference.startswith("#") else reference
 
 
-def _relationship(value: JsonValue, did: str) -> tuple[frozenset[str], list[JsonObject]]:
+def _relationship(value: JsonValue, did: str) -> tuple[tuple[str, ...], list[JsonObject]]:
     """The keys listed for a purpose, and those that are written down only there."""
     if not isinstance(value, list):
         raise DidError(f"The DID document of {did} has a verification relationship that is not a list.")
-    references = frozenset(_absolute(entry, did) for entry in value if isinstance(entry, str))
     embedded = [entry for entry in value if isinstance(entry, dict)]
-    return references | {_absolute(text(entry, "id"), did) for entry in embedded}, embedded
+    named = (
+        entry if isinstance(entry, str) else text(entry, "id")
+        for entry in value
+        if isinstance(entry, (str, dict))
+    )
+    return tuple(_absolute(name, did) for name in named), embedded
 
 
 def _methods(entries: list[JsonObject], did: str) -> dict[str, VerificationMethod]:
@@ -281,8 +358,15 @@ def _methods(entries: list[JsonObject], did: str) -> dict[str, VerificationMetho
         seen.add(identifier)
         key = _public_key(entry)
         if key is not None and identifier.startswith(did + "#"):
-            methods[identifier] = VerificationMethod(identifier, text(entry, "controller"), key)
+            controller = text(entry, "controller")
+            methods[identifier] = VerificationMethod(identifier, controller, key, _ended(entry))
     return methods
+
+
+def _ended(entry: Mapping[str, JsonValue]) -> datetime | None:
+    """When a key was given up, of which a document may name two moments."""
+    moments = [moment_of(entry, name) for name in ("expires", "revoked") if name in entry]
+    return min(moments, default=None)
 
 
 def _public_key(entry: Mapping[str, JsonValue]) -> PublicKey | None:

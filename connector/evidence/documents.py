@@ -6,13 +6,17 @@ Source:
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Final, cast
 
 import rfc8785
 
 from connector.evidence.errors import EvidenceError
 from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
+
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 
 def canonical(value: object) -> bytes:
@@ -23,9 +27,35 @@ def canonical(value: object) -> bytes:
             JSON cannot carry exactly.
     """
     try:
+        if _is_plain(value):
+            return _plain_form(value).encode()
         return rfc8785.dumps(cast("Any", value))
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise EvidenceError(f"The document has no canonical form: {error}.") from error
+
+
+_plain_form: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+"""The canonical form of plain values, ten times faster: the standard library escapes as RFC 8785 asks."""
+_LARGEST_INTEGER: Final = 2**53 - 1
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value holds nothing of which RFC 8785 wants another form than the standard library.
+
+    That is floating-point numbers, integers that JSON cannot carry exactly, and
+    names whose order depends on the encoding.
+    """
+    if isinstance(value, str) or value is None:
+        return True
+    if isinstance(value, dict):
+        return all(map(_is_plain_name, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, int) and -_LARGEST_INTEGER <= value <= _LARGEST_INTEGER
+
+
+def _is_plain_name(name: object) -> bool:
+    return isinstance(name, str) and name.isascii()
 
 
 def digest(value: object) -> str:
@@ -43,8 +73,8 @@ def file_bytes(document: Mapping[str, JsonValue]) -> bytes:
     Raises:
         EvidenceError: The document has no canonical form.
     """
-    # By way of the canonical form, in which 1.0 and 1 are the same number.
-    content = _loaded(canonical(document))
+    # By way of the canonical form where it matters: in it, 1.0 and 1 are the same number.
+    content = document if _is_plain(document) else _loaded(canonical(document))
     return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -93,6 +123,23 @@ def text(document: Mapping[str, JsonValue], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise EvidenceError(f"The member {name!r} must be a non-empty string.")
     return value
+
+
+def moment_of(document: Mapping[str, JsonValue], name: str) -> datetime:
+    """A member that must be a time in UTC, such as `2026-11-21T08:00:00Z`.
+
+    Raises:
+        EvidenceError: It is not.
+    """
+    value = text(document, name)
+    try:
+        if _MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value)
+    except ValueError:  # the thirtieth of February
+        pass
+    raise EvidenceError(
+        f"The member {name!r} is {value[:40]!r}, not a UTC time such as 2026-11-21T08:00:00Z."
+    )
 
 
 def whole(document: Mapping[str, JsonValue], name: str) -> int:

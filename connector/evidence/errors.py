@@ -15,3 +15,7 @@ class ProofError(EvidenceError):
 
 class LedgerError(EvidenceError):
     """A ledger proof does not fit its tree head."""
+
+
+class CanonicalisationError(EvidenceError):
+    """A document has no RDF form that a signature could cover, or finding it took too long."""

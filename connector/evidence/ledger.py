@@ -10,7 +10,7 @@ Source:
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -222,13 +222,21 @@ class Frontier:
         return reached
 
 
+def frontier_of(leaf_hashes: Iterable[bytes]) -> Frontier:
+    """The frontier of a whole ledger, in time proportional to its size."""
+    frontier = Frontier()
+    for leaf in leaf_hashes:
+        frontier = frontier.append(leaf).frontier
+    return frontier
+
+
 def tree_head(*, size: int, root: bytes, ledger_id: str, created: datetime) -> JsonObject:
     """The state of a ledger as a statement, to be signed by its keeper (`proofs.sign`).
 
     Args:
         size: Number of entries.
         root: Root hash.
-        ledger_id: IRI of the ledger, such as `did:web:daten.example.de#ledger`.
+        ledger_id: The ledger's keeper, such as `did:web:daten.example.de`; each has one.
         created: When, with a time zone.
     """
     return {

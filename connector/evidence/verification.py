@@ -11,13 +11,18 @@ The recipe, in this order; the first step that fails is the answer:
     the digest that the signed statement names.
 5.  Exactly the expected parties have signed, each once, with the key that the
     statement names: assigner and assignee of an agreement, issuer of a receipt.
-    Where a pinned DID document is given, the key must be in that one, too.
+    Where a pinned DID document is given, the key must be in that one, too, or be
+    the successor of one that is (`connector.evidence.succession`).
 6.  (Receipt) The ledger's tree head is signed by the issuer.
 7.  (Receipt) The inclusion proof leads from the receipt, proof included, to that
-    tree head.
+    tree head, and the receipt itself names that place.
+8.  (Receipt with a countersignature) The recipient that the receipt names has
+    signed, as in steps 3 to 5, that it got what exactly this receipt states.
 
 Every byte of a file is covered: by a signature, by a digest inside what is signed,
-by the inclusion proof, or by the fixed form of the file.
+by the inclusion proof, or by the fixed form of the file. (A party that signed an
+agreement with `eddsa-rdfc-2022` has covered its meaning, and not the order of its
+lists; the other party's signature may.)
 
 Without a pinned DID document a file shows that it fits together: nobody changed
 it after the keys in it signed. It does not show whose keys they are: anyone can
@@ -43,6 +48,7 @@ from connector.evidence.agreements import (
 )
 from connector.evidence.did import DidDocument, parse_did_document
 from connector.evidence.documents import (
+    digest,
     mapping,
     mappings,
     read_file,
@@ -53,8 +59,21 @@ from connector.evidence.documents import (
 )
 from connector.evidence.errors import EvidenceError
 from connector.evidence.ledger import TREE_HEAD_MEMBERS, verify_inclusion
-from connector.evidence.proofs import VerifiedProof, verify_proofs
-from connector.evidence.receipts import RECEIPT_FILE, RECEIPT_MEMBERS, receipt_leaf_hash
+from connector.evidence.proofs import (
+    RDF_CRYPTOSUITE,
+    RdfCanonicaliser,
+    VerifiedProof,
+    proofs_of,
+    verify_proofs,
+)
+from connector.evidence.receipts import (
+    COUNTERSIGNATURE,
+    COUNTERSIGNATURE_MEMBERS,
+    RECEIPT_FILE,
+    RECEIPT_MEMBERS,
+    receipt_leaf_hash,
+)
+from connector.evidence.succession import with_successors
 from policies.model import LanguageMap
 from schemas.strict_json import JsonObject
 
@@ -72,6 +91,17 @@ _DOCUMENTS: Final = {
 _TREE_HEAD: Final = {
     "de": "Der Stand des Protokolls ist vom Aussteller unterschrieben.",
     "en": "The ledger's tree head is signed by the issuer.",
+}
+_NOT_COUNTERSIGNED: Final = {
+    "de": "Der Empfänger hat die Quittung nicht gegengezeichnet.",
+    "en": "The recipient has not countersigned the receipt.",
+}
+_SIGNED_AS_RDF: Final = {
+    "de": (
+        "Mindestens eine Unterschrift deckt ab, was der Vertrag als RDF bedeutet, "
+        "nicht die Reihenfolge seiner Listen."
+    ),
+    "en": "At least one signature covers what the agreement means as RDF, not the order of its lists.",
 }
 _PINNED: Final = {
     "de": "Alle Schlüssel stehen in den DID-Dokumenten, die Sie vorgegeben haben.",
@@ -121,6 +151,7 @@ class Verification:
         dataset_id: IRI of the dataset.
         parties: Who signed.
         steps: What was checked, one sentence each.
+        missing: What could be in the file and is not, one sentence each.
         limit: What that does and does not prove about the signers' identity.
         statement: The signed statement, with its proofs.
     """
@@ -131,16 +162,23 @@ class Verification:
     dataset_id: str
     parties: tuple[VerifiedParty, ...]
     steps: tuple[LanguageMap, ...]
+    missing: tuple[LanguageMap, ...]
     limit: LanguageMap
     statement: JsonObject
 
 
-def verify_file(data: bytes, *, pinned: Mapping[str, JsonObject] = _NOTHING_PINNED) -> Verification:
+def verify_file(
+    data: bytes,
+    *,
+    pinned: Mapping[str, JsonObject] = _NOTHING_PINNED,
+    rdf: RdfCanonicaliser | None = None,
+) -> Verification:
     """Verify an agreement file or a receipt file; the steps are this module's recipe.
 
     Args:
         data: The file's bytes.
         pinned: DID documents by DID that the reader already trusts.
+        rdf: Canonicalises the RDF of documents; without it, `eddsa-rdfc-2022` is refused.
 
     Returns:
         What was verified, and what that does not prove.
@@ -151,13 +189,15 @@ def verify_file(data: bytes, *, pinned: Mapping[str, JsonObject] = _NOTHING_PINN
     document = read_file(data)
     match document.get("type"):
         case "SignedAgreementFile":
-            return _verify_agreement(document, pinned)
+            return _verify_agreement(document, pinned, rdf)
         case "ReleaseReceiptFile":
             return _verify_receipt(document, pinned)
     raise EvidenceError(f"The file is neither an agreement nor a receipt ({AGREEMENT_FILE}, {RECEIPT_FILE}).")
 
 
-def _verify_agreement(document: JsonObject, pinned: Mapping[str, JsonObject]) -> Verification:
+def _verify_agreement(
+    document: JsonObject, pinned: Mapping[str, JsonObject], rdf: RdfCanonicaliser | None
+) -> Verification:
     require_members(document, ("type", "signedAgreement", "didDocuments"), "The agreement file")
     statement = mapping(document, "signedAgreement")
     _require_statement(statement, STATEMENT_MEMBERS, "SignedAgreement")
@@ -167,7 +207,7 @@ def _verify_agreement(document: JsonObject, pinned: Mapping[str, JsonObject]) ->
         require_members(party, ("did", "verificationMethod", "didDocumentDigest"), "A party")
         named[text(party, "did")] = party
     require_parties(agreement, tuple(named))
-    parties = _verify_signers(statement, named, mapping(document, "didDocuments"), pinned)
+    parties = _verify_signers(statement, named, mapping(document, "didDocuments"), pinned, rdf)
     return Verification(
         kind="agreement",
         identifier=text(agreement, "@id"),
@@ -175,6 +215,7 @@ def _verify_agreement(document: JsonObject, pinned: Mapping[str, JsonObject]) ->
         dataset_id=text(agreement, "target"),
         parties=parties,
         steps=(_FORM, _DOCUMENTS, _signed_by(parties)),
+        missing=(_SIGNED_AS_RDF,) if _is_signed_as_rdf(statement) else (),
         limit=_limit(parties),
         statement=statement,
     )
@@ -182,23 +223,63 @@ def _verify_agreement(document: JsonObject, pinned: Mapping[str, JsonObject]) ->
 
 def _verify_receipt(document: JsonObject, pinned: Mapping[str, JsonObject]) -> Verification:
     members = ("type", "signedReceipt", "inclusion", "didDocuments")
-    require_members(document, members, "The receipt file")
+    counter = (COUNTERSIGNATURE,) if COUNTERSIGNATURE in document else ()
+    require_members(document, (*members, *counter), "The receipt file")
     receipt = mapping(document, "signedReceipt")
     _require_statement(receipt, RECEIPT_MEMBERS, "ReleaseReceipt")
-    named = {text(receipt, "issuer"): receipt}
+    issuer = {text(receipt, "issuer"): receipt}
+    recipient = _countersigner(receipt, mapping(document, COUNTERSIGNATURE)) if counter else {}
     enclosed = mapping(document, "didDocuments")
-    parties = _verify_signers(receipt, named, enclosed, pinned)
-    placed = _verify_inclusion(receipt, mapping(document, "inclusion"), _documents(named, enclosed))
+    require_members(enclosed, (*issuer, *recipient), "The member 'didDocuments'")
+    signed = _verify_signers(receipt, issuer, _enclosed(enclosed, issuer), pinned)
+    placed = _verify_inclusion(
+        receipt, mapping(document, "inclusion"), _documents(issuer, _enclosed(enclosed, issuer))
+    )
+    countersigned = tuple(
+        party
+        for did, statement in recipient.items()
+        for party in _verify_signers(statement, {did: statement}, {did: enclosed[did]}, pinned)
+    )
+    parties = (*signed, *countersigned)
     return Verification(
         kind="receipt",
         identifier=text(receipt, "id"),
         agreement_id=text(mapping(receipt, "agreement"), "id"),
         dataset_id=text(mapping(receipt, "dataset"), "id"),
         parties=parties,
-        steps=(_FORM, _DOCUMENTS, _signed_by(parties), _TREE_HEAD, placed),
+        steps=(
+            _FORM,
+            _DOCUMENTS,
+            _signed_by(signed),
+            _TREE_HEAD,
+            placed,
+            *(_countersigned_by(party) for party in countersigned),
+        ),
+        missing=() if countersigned else (_NOT_COUNTERSIGNED,),
         limit=_limit(parties),
         statement=receipt,
     )
+
+
+def _is_signed_as_rdf(statement: JsonObject) -> bool:
+    return any(proof.get("cryptosuite") == RDF_CRYPTOSUITE for proof in proofs_of(statement))
+
+
+def _enclosed(documents: JsonObject, named: Mapping[str, JsonObject]) -> JsonObject:
+    return {did: documents[did] for did in named}
+
+
+def _countersigner(receipt: JsonObject, countersignature: JsonObject) -> dict[str, JsonObject]:
+    """Step 8 of the recipe, but for the signature: the recipient, and what it has signed."""
+    _require_statement(countersignature, COUNTERSIGNATURE_MEMBERS, "ReceiptCountersignature")
+    recipient = text(receipt, "recipient")
+    if recipient == text(receipt, "issuer"):
+        raise EvidenceError(f"{recipient} cannot countersign its own receipt.")
+    identifier = text(receipt, "id")
+    _require_fixed(countersignature, "id", f"{identifier}#{COUNTERSIGNATURE}")
+    _require_fixed(countersignature, "receipt", {"id": identifier, "digest": digest(receipt)})
+    _require_fixed(countersignature, "recipient", recipient)
+    return {recipient: countersignature}
 
 
 def _require_statement(statement: JsonObject, members: tuple[str, ...], kind: str) -> None:
@@ -233,13 +314,18 @@ def _verify_signers(
     named: Mapping[str, JsonObject],
     enclosed: JsonObject,
     pinned: Mapping[str, JsonObject],
+    rdf: RdfCanonicaliser | None = None,
 ) -> tuple[VerifiedParty, ...]:
     """Steps 4 and 5 of the recipe."""
     documents = _documents(named, enclosed)
-    proofs = verify_proofs(statement, documents)
-    known = {did: parse_did_document(pinned[did], did=did) for did in documents if did in pinned}
+    proofs = verify_proofs(statement, documents, rdf)
+    known = {
+        did: with_successors(parse_did_document(pinned[did], did=did), shown)
+        for did, shown in documents.items()
+        if did in pinned
+    }
     # The second pass asks whether the reader's own documents list the same keys.
-    verify_proofs(statement, {**documents, **known})
+    verify_proofs(statement, {**documents, **known}, rdf)
     for proof in proofs:
         expected = text(named[proof.party], "verificationMethod")
         if proof.verification_method != expected:
@@ -266,6 +352,7 @@ def _verify_inclusion(
     require_members(head, (*TREE_HEAD_MEMBERS, "proof"), "The tree head")
     _require_fixed(head, "type", "TreeHead")
     _require_fixed(head, "@context", list(CONTEXT))
+    _require_fixed(head, "ledger", text(receipt, "issuer"))
     verify_proofs(head, issuer)
     index, size = whole(inclusion, "leafIndex"), whole(inclusion, "treeSize")
     if size != whole(head, "treeSize"):
@@ -277,6 +364,8 @@ def _verify_inclusion(
         path=[_hash(step) for step in texts(inclusion, "path")],
         root=_hash(text(head, "rootHash")),
     )
+    if index != whole(receipt, "ledgerIndex"):
+        raise EvidenceError(f"The receipt does not stand where it says: it is entry {index} of the ledger.")
     return {
         "de": f"Die Quittung ist Eintrag {index} im Protokoll mit {size} Einträgen.",
         "en": f"The receipt is entry {index} of the ledger of {size} entries.",
@@ -294,6 +383,13 @@ def _signed_by(parties: tuple[VerifiedParty, ...]) -> LanguageMap:
     return {
         "de": f"Unterschrieben von {' und '.join(names)}.",
         "en": f"Signed by {' and '.join(names)}.",
+    }
+
+
+def _countersigned_by(party: VerifiedParty) -> LanguageMap:
+    return {
+        "de": f"Gegengezeichnet von {party.did}.",
+        "en": f"Countersigned by {party.did}.",
     }
 
 

@@ -24,6 +24,7 @@ from connector.ports import (
     IdentityUnavailableError,
     PeerRefusedError,
     PeerUnreachableError,
+    TooMuchDataError,
 )
 from connector.protocol.exchange import LocalProtocolError, RemoteProtocolError
 from connector.protocol.jobs import JobRefusedError
@@ -60,6 +61,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (EvidenceExistsError, 422),
     (CatalogError, 422),
     (BodyTooLongError, 413),
+    (TooMuchDataError, 413),
     (MalformedJsonError, 400),
     (SchemaError, 400),
     (PeerUnreachableError, 502),

@@ -23,6 +23,7 @@ from tests.unit.evidence.parties import (
     NOW,
     PROVIDER,
     Signatory,
+    countersigned_receipt_file,
     included,
     make_release,
     make_statement,
@@ -33,7 +34,10 @@ from tests.unit.evidence.parties import (
 
 AGREEMENT = signed_agreement_file()
 RECEIPT = signed_receipt_file()
-FILES = pytest.mark.parametrize("data", [AGREEMENT, RECEIPT], ids=["agreement", "receipt"])
+COUNTERSIGNED = countersigned_receipt_file()
+FILES = pytest.mark.parametrize(
+    "data", [AGREEMENT, RECEIPT, COUNTERSIGNED], ids=["agreement", "receipt", "countersigned"]
+)
 
 
 def refused(data: bytes, **pinned: Any) -> Any:
@@ -55,7 +59,7 @@ def test_a_flipped_bit_is_noticed_at_every_byte(data: bytes) -> None:
         refused(data[:place] + bytes([forged]) + data[place + 1 :])
 
 
-@given(st.sampled_from([AGREEMENT, RECEIPT]), st.data())
+@given(st.sampled_from([AGREEMENT, RECEIPT, COUNTERSIGNED]), st.data())
 def test_no_replaced_byte_goes_unnoticed(data: bytes, draw: Any) -> None:
     place = draw.draw(st.integers(0, len(data) - 1))
     byte = draw.draw(st.integers(0, 255).filter(lambda value: value != data[place]))
@@ -69,7 +73,7 @@ def test_a_removed_or_doubled_byte_is_noticed(data: bytes) -> None:
         refused(data[:place] + data[place : place + 1] + data[place:])
 
 
-@given(st.sampled_from([AGREEMENT, RECEIPT]), st.data())
+@given(st.sampled_from([AGREEMENT, RECEIPT, COUNTERSIGNED]), st.data())
 def test_no_inserted_text_goes_unnoticed(data: bytes, draw: Any) -> None:
     place = draw.draw(st.integers(0, len(data)))
     text = draw.draw(
@@ -279,7 +283,21 @@ def test_a_receipt_signed_again_is_another_ledger_entry() -> None:
 def test_a_tree_head_of_somebody_else_places_no_receipt() -> None:
     signed = PROVIDER.prove(release_receipt(make_release(PROVIDER, CONSUMER)))
     foreign = included(CONSUMER, signed, before=5)
-    assert "not expected" in refused(receipt_with(signed, foreign))
+    assert "'ledger' is not" in refused(receipt_with(signed, foreign))
+    unsigned = {name: value for name, value in foreign.tree_head.items() if name != "proof"}
+    renamed = CONSUMER.prove({**unsigned, "ledger": PROVIDER.did})
+    mixed = Inclusion(foreign.leaf_index, foreign.tree_size, foreign.path, renamed)
+    assert "not expected" in refused(receipt_with(signed, mixed))
+
+
+def test_a_tree_head_cannot_be_put_under_the_name_of_another_keeper() -> None:
+    """A partner keeps heads by their keeper's name: this one would spoil what it knows of somebody else."""
+    signed = PROVIDER.prove(release_receipt(make_release(PROVIDER, CONSUMER)))
+    place = included(PROVIDER, signed, before=5)
+    unsigned = {name: value for name, value in place.tree_head.items() if name != "proof"}
+    renamed = PROVIDER.prove({**unsigned, "ledger": CONSUMER.did})
+    moved = Inclusion(place.leaf_index, place.tree_size, place.path, renamed)
+    assert "'ledger' is not" in refused(receipt_with(signed, moved))
 
 
 def test_a_receipt_without_a_signed_tree_head_is_refused() -> None:

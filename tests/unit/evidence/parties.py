@@ -1,5 +1,6 @@
 """Two parties, an agreement between them and a receipt, all signed with fixed keys."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from connector.evidence.receipts import (
     Inclusion,
     Release,
     ReleasedOutput,
+    countersigned_file,
+    receipt_countersignature,
     receipt_file,
     receipt_leaf_hash,
     release_receipt,
@@ -64,6 +67,7 @@ def make_statement(provider: Signatory, consumer: Signatory, **changes: Any) -> 
         "assigner": provider.did,
         "assignee": consumer.did,
         "timestamp": "2026-11-21T07:59:58Z",
+        "profile": ["https://w3id.org/allmende/policy/v1"],
         "permission": [
             {
                 "action": "https://w3id.org/allmende/policy/v1#query",
@@ -78,6 +82,7 @@ def make_statement(provider: Signatory, consumer: Signatory, **changes: Any) -> 
         "consumer_pid": "urn:uuid:44444444-4444-4444-8444-444444444444",
         "offer_digest": "a" * 64,
         "dataset_digest": "b" * 64,
+        "description_digest": "9" * 64,
         "parties": parties,
     }
     return agreement_statement(**(members | changes))
@@ -97,6 +102,7 @@ def make_release(provider: Signatory, consumer: Signatory, **changes: Any) -> An
         "kind": "query",
         "purpose": "https://w3id.org/allmende/policy/v1#LoadForecasting",
         "request_digest": "d" * 64,
+        "decision": {"permitted": True, "action": "urn:a", "rule": "urn:r"},
         "rules_applied": {"minimumUnits": 5, "columns": ["ts", "load_kw"], "epsilon": 0.5},
         "started": NOW,
         "ended": NOW,
@@ -109,6 +115,7 @@ def make_release(provider: Signatory, consumer: Signatory, **changes: Any) -> An
         "raw_rows_out": 0,
         "raw_bytes_out": 0,
         "suppressed_groups": 2,
+        "ledger_index": 5,
     }
     return Release(**(members | changes))
 
@@ -122,7 +129,7 @@ def included(keeper: Signatory, signed: Any, *, before: int) -> Any:
     head = tree_head(
         size=appended.frontier.size,
         root=appended.frontier.root(),
-        ledger_id=keeper.did + "#ledger",
+        ledger_id=keeper.did,
         created=NOW,
     )
     return Inclusion(appended.index, appended.frontier.size, appended.path, keeper.prove(head))
@@ -144,3 +151,15 @@ def signed_receipt_file() -> Any:
     signed = PROVIDER.prove(release_receipt(make_release(PROVIDER, CONSUMER)))
     place = included(PROVIDER, signed, before=5)
     return receipt_file(signed, place, {PROVIDER.did: PROVIDER.document.content})
+
+
+def countersigned_receipt_file() -> Any:
+    """The same receipt, countersigned by its recipient."""
+    file = signed_receipt_file()
+    statement = receipt_countersignature(
+        json.loads(file)["signedReceipt"],
+        verification_method=CONSUMER.method,
+        did_document_digest=CONSUMER.document.digest,
+        received=NOW,
+    )
+    return countersigned_file(file, CONSUMER.prove(statement), CONSUMER.document.content)

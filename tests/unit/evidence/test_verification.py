@@ -87,7 +87,7 @@ def test_every_step_is_told_in_both_languages(agreement: bytes, receipt_bytes: b
 def test_the_first_receipt_of_a_ledger_needs_no_path(
     provider: Signatory, make_release: Callable[..., Release]
 ) -> None:
-    signed = provider.prove(release_receipt(make_release()))
+    signed = provider.prove(release_receipt(make_release(ledger_index=0)))
     place = included(provider, signed, before=0)
     assert place.path == ()
     data = receipt_file(signed, place, {provider.did: provider.document.content})

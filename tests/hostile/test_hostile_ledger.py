@@ -1,0 +1,277 @@
+"""Somebody with the database in hands: every edit, cut and move is found, and nothing leaves unrecorded."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.evidence.ledger import leaf_hash
+from tests.region.participants import JOB, METRICS, STATEMENT, Participant, Region, copied, running, segment
+from tests.region.processes import call
+
+ENTRIES = 5
+DATABASE = "allmende.sqlite"
+
+
+async def ask(region: Region) -> Any:
+    """Ask the one provider that runs."""
+    body = {"statement": STATEMENT, "agreements": [await region.agreement_with(region.rheinaue)]}
+    return await region.lastwerk.call("POST", "/api/queries", body)
+
+
+async def fill(region: Region) -> bytes:
+    """A contract, three queries and a computation; returns the last receipt as its recipient has it."""
+    async with running(region, region.rheinaue, region.lastwerk):
+        for _ in range(3):
+            answer = await ask(region)
+            receipt = next(site["receipt"] for site in answer["sites"] if site["receipt"])
+        assert (await region.commission(region.rheinaue))["state"] == "RELEASED"
+        return await region.lastwerk.file(f"/api/receipts/{segment(receipt)}")
+
+
+@pytest.fixture(scope="module")
+def filled(region_stages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a provider whose connector has stopped, and a receipt beside it."""
+    region = copied(region_stages / "agreed", tmp_path_factory.mktemp("ledger") / "region")
+    with ThreadPoolExecutor(1) as thread:
+        receipt = thread.submit(asyncio.run, fill(region)).result()
+    (region.directory / "receipt.json").write_bytes(receipt)
+    return region.directory
+
+
+@pytest.fixture
+def provider(filled: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    shutil.copytree(filled / "rheinaue", tmp_path / "rheinaue")
+    return tmp_path / "rheinaue"
+
+
+@contextlib.contextmanager
+def database(directory: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(directory / DATABASE)) as connection:
+        yield connection
+        connection.commit()
+
+
+def audited(directory: Path, *more: str | Path) -> tuple[int, dict[str, str]]:
+    """The exit code of `allmende ledger verify`, and what it says about each check that fails."""
+    done = call("ledger", "verify", "--config", directory / "allmende.toml", "--json", *more)
+    assert done.stderr == ""
+    answer = json.loads(done.stdout)
+    assert answer["holds"] is (done.returncode == 0)
+    return done.returncode, {one["name"]: one["text"]["en"] for one in answer["checks"] if not one["holds"]}
+
+
+def test_the_ledger_that_nobody_touched_verifies(provider: Path, filled: Path) -> None:
+    assert audited(provider) == (0, {})
+    assert audited(provider, "--head", filled / "receipt.json") == (0, {})
+    with database(provider) as connection:
+        assert connection.execute("SELECT count(*) FROM ledger").fetchone() == (ENTRIES,)
+
+
+def test_every_check_is_one_line_in_either_language(provider: Path) -> None:
+    german = call(
+        "ledger", "verify", "--config", provider / "allmende.toml", "--lang", "de"
+    ).stdout.splitlines()
+    english = call("ledger", "verify", "--config", provider / "allmende.toml").stdout.splitlines()
+    assert len(german) == len(english) == 6
+    assert all(line.startswith("stimmt: ") for line in german)
+    assert all(line.startswith("holds: ") for line in english)
+
+
+@pytest.mark.parametrize("left", range(ENTRIES))
+def test_a_ledger_cut_off_after_any_entry_is_noticed(provider: Path, left: int) -> None:
+    with database(provider) as connection:
+        connection.execute('DELETE FROM ledger WHERE "index" >= ?', [left])
+    code, problems = audited(provider)
+    assert code == 1
+    assert f"{ENTRIES} entries were signed for, {left} are there" in problems["ledger-heads"]
+    assert "missing" in problems["ledger-complete"]
+
+
+@pytest.mark.parametrize("gone", range(ENTRIES))
+def test_any_entry_taken_out_is_noticed(provider: Path, gone: int) -> None:
+    with database(provider) as connection:
+        connection.execute('DELETE FROM ledger WHERE "index" = ?', [gone])
+    code, problems = audited(provider)
+    assert code == 1
+    assert "ledger-heads" in problems
+
+
+@pytest.mark.parametrize("gone", range(ENTRIES))
+def test_any_entry_taken_out_and_the_others_moved_up_is_noticed(provider: Path, gone: int) -> None:
+    with database(provider) as connection:
+        connection.execute('DELETE FROM ledger WHERE "index" = ?', [gone])
+        for index in range(gone + 1, ENTRIES):
+            connection.execute('UPDATE ledger SET "index" = ? WHERE "index" = ?', [index - 1, index])
+    assert "ledger-heads" in audited(provider)[1]
+
+
+@pytest.mark.parametrize(("one", "other"), [(a, b) for a in range(ENTRIES) for b in range(a)])
+def test_any_two_entries_exchanged_are_noticed(provider: Path, one: int, other: int) -> None:
+    with database(provider) as connection:
+        for before, after in ((one, -1), (other, one), (-1, other)):
+            connection.execute('UPDATE ledger SET "index" = ? WHERE "index" = ?', [after, before])
+    assert "ledger-heads" in audited(provider)[1]
+
+
+@pytest.mark.parametrize("index", range(ENTRIES))
+@pytest.mark.parametrize(
+    "change",
+    [
+        "leaf = CAST(replace(CAST(leaf AS TEXT), 'urn:uuid:', 'urn:uuid:0') AS BLOB)",
+        "leaf_hash = zeroblob(32)",
+        "identifier = 'urn:uuid:00000000-0000-4000-8000-000000000000'",
+        "dataset = 'urn:other'",
+        "agreement_id = 'urn:other'",
+        "kind = 'download'",
+        "raw_rows_out = raw_rows_out + 1",
+        "raw_bytes_out = 7",
+        "result_bytes_out = 1",
+        "leaf = X'7B7D'",
+        "leaf = X'FF'",
+    ],
+)
+def test_any_entry_edited_in_any_column_is_noticed(provider: Path, index: int, change: str) -> None:
+    with database(provider) as connection:
+        connection.execute(f'UPDATE ledger SET {change} WHERE "index" = ?', [index])  # noqa: S608 - ours
+    code, problems = audited(provider)
+    assert code == 1
+    assert problems
+
+
+def test_an_entry_edited_together_with_its_hash_is_noticed(provider: Path) -> None:
+    with database(provider) as connection:
+        (leaf,) = connection.execute('SELECT leaf FROM ledger WHERE "index" = 2').fetchone()
+        forged = leaf.replace(b'"suppressedGroups":', b'"suppressedGroups":1')
+        assert forged != leaf
+        change = 'UPDATE ledger SET leaf = ?, leaf_hash = ? WHERE "index" = 2'
+        connection.execute(change, [forged, leaf_hash(forged)])
+    problems = audited(provider)[1]
+    assert {"ledger-heads", "ledger-signatures"} <= set(problems)
+
+
+def test_an_entry_made_up_at_the_end_is_noticed(provider: Path) -> None:
+    with database(provider) as connection:
+        connection.execute(
+            "INSERT INTO ledger SELECT 5, identifier, dataset, leaf_hash, leaf, kind, agreement_id, "
+            'raw_rows_out, raw_bytes_out, result_bytes_out, recorded FROM ledger WHERE "index" = 4'
+        )
+    assert "belongs elsewhere" in audited(provider)[1]["ledger-columns"]
+
+
+def test_a_forged_tree_head_is_noticed(provider: Path) -> None:
+    with database(provider) as connection:
+        connection.execute(
+            "UPDATE tree_heads SET record = replace(record, 'treeSize\":5', 'treeSize\":4') WHERE size = 5"
+        )
+    assert "does not fit" in audited(provider)[1]["ledger-heads"]
+
+
+def test_a_thief_of_the_whole_database_is_found_out_by_what_a_partner_kept(
+    provider: Path, filled: Path
+) -> None:
+    """Entries, tree heads and all other records are gone together: only what is elsewhere can tell."""
+    with database(provider) as connection:
+        connection.execute('DELETE FROM ledger WHERE "index" >= 3')
+        connection.execute("DELETE FROM tree_heads WHERE size > 3")
+        connection.execute("DELETE FROM queries")
+        connection.execute("DELETE FROM computations")
+    assert audited(provider) == (0, {})
+    code, problems = audited(provider, "--head", filled / "receipt.json")
+    assert code == 1
+    assert "4 entries were signed for, 3 are there" in problems["ledger-witnesses"]
+
+
+def test_a_tree_head_of_somebody_else_bears_no_witness(provider: Path, filled: Path, tmp_path: Path) -> None:
+    with database(filled / "lastwerk") as connection:
+        (record,) = connection.execute("SELECT record FROM tree_heads WHERE ledger LIKE '%18083'").fetchone()
+    path = tmp_path / "head.json"
+    path.write_text(json.dumps(json.loads(record)["head"]))
+    assert "no tree head of the ledger of" in audited(provider, "--head", path)[1]["ledger-witnesses"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"type": "Agreement"}', '{"inclusion": {}}'])
+def test_a_file_that_is_no_tree_head_cannot_be_tried(provider: Path, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "head.json"
+    path.write_text(content)
+    done = call("ledger", "verify", "--config", provider / "allmende.toml", "--head", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(path) in done.stderr
+
+
+# no entry, no answer
+
+REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+
+
+def sabotage(participant: Participant, table: str) -> None:
+    with database(participant.directory) as connection:
+        connection.execute(REFUSE.format(table=table))
+
+
+@pytest.mark.parametrize("table", ["ledger", "tree_heads", "documents"])
+async def test_a_query_whose_entry_cannot_be_written_gets_no_answer(contracted: Region, table: str) -> None:
+    before = contracted.rheinaue.state("queries")
+    sabotage(contracted.rheinaue, table)
+
+    result = await ask(contracted)
+
+    (answer,) = [one for one in result["sites"] if one["provider"] == contracted.rheinaue.did]
+    assert (answer["status"], answer["result_bytes"], answer["receipt"]) == ("unreachable", 0, None)
+    (passed,) = contracted.network.sent("/data/queries")
+    assert passed.status == 500
+    assert b"ARROW" not in passed.answer
+    assert len(passed.answer) < 1000
+    after = contracted.rheinaue.state("queries")
+    assert after["ledger"] == before["ledger"]
+    assert [row[-1] for row in after["uses"]] in ([], [0]), "the use was given back"
+
+
+async def test_a_computation_whose_entry_cannot_be_written_releases_nothing(contracted: Region) -> None:
+    sabotage(contracted.rheinaue, "ledger")
+    agreement = await contracted.agreement_with(contracted.rheinaue)
+    body = {"agreement_id": agreement, "files": dict(JOB), "outputs": METRICS}
+
+    identifier = (await contracted.lastwerk.call("POST", "/api/computations", body))["identifier"]
+
+    shown = await contracted.lastwerk.call("GET", f"/api/computations/{segment(identifier)}?wait=5")
+    assert (shown["outputs"], shown["receipt"]) == ([], None)
+    (record,) = contracted.rheinaue.rows("computations")
+    assert record["state"] != "RELEASED"
+    assert contracted.rheinaue.state()["outputs"] == []
+    assert not [one for one in contracted.network.passed if "/outputs/" in one.path and one.status == 200]
+
+
+async def test_nothing_is_released_once_the_ledger_was_shortened(contracted: Region) -> None:
+    with database(contracted.rheinaue.directory) as connection:
+        connection.execute("DELETE FROM ledger")
+
+    result = await ask(contracted)
+
+    (answer,) = [one for one in result["sites"] if one["provider"] == contracted.rheinaue.did]
+    assert (answer["status"], answer["receipt"]) == ("unreachable", None)
+    assert contracted.rheinaue.state()["ledger"] == []
+
+
+async def test_a_contract_whose_entry_cannot_be_written_is_not_finalised(published: Region) -> None:
+    sabotage(published.rheinaue, "ledger")
+    pid = await published.request(published.rheinaue)
+
+    async def state(participant: Participant) -> Any:
+        return [one["state"] for one in await participant.call("GET", "/api/negotiations")]
+
+    for _ in range(50):
+        await asyncio.sleep(0.02)
+        if (await state(published.lastwerk))[-1:] == ["FINALIZED"]:
+            break
+    assert published.rheinaue.state()["ledger"] == []
+    assert "FINALIZED" not in await state(published.rheinaue)
+    assert pid
