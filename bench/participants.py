@@ -106,12 +106,10 @@ class Pair:
 
     async def negotiate(self) -> dict[str, Any]:
         """Ask for a contract, and wait until the negotiation has ended; returns how it stands then."""
-        asked = await self.consumer.post(
-            "/api/negotiations", json={"dataset": self.dataset, "purpose": PURPOSE}
+        ended = await self.consumer.post(
+            "/api/negotiations?wait=60", json={"dataset": self.dataset, "purpose": PURPOSE}
         )
-        pid = quote(asked.raise_for_status().json()["pid"], safe=":")
-        shown = await self.consumer.get(f"/api/negotiations/{pid}?wait=60")
-        outcome: dict[str, Any] = shown.raise_for_status().json()
+        outcome: dict[str, Any] = ended.raise_for_status().json()
         return outcome
 
     async def evidence(self, agreement: str) -> bytes:

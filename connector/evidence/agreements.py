@@ -10,6 +10,7 @@ Source:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from connector.evidence.documents import digest, file_bytes, text
@@ -110,10 +111,15 @@ def _profile_digests(agreement: Mapping[str, JsonValue]) -> JsonObject:
     """What the terms of the agreement's policy profiles mean: both parties must read them alike."""
     profiles = agreement.get("profile", [])
     return {
-        profile: digest(context_document(profile))
+        profile: _profile_digest(profile)
         for profile in (profiles if isinstance(profiles, list) else [profiles])
         if isinstance(profile, str) and profile in KNOWN_CONTEXTS
     }
+
+
+@cache
+def _profile_digest(profile: str) -> str:
+    return digest(context_document(profile))
 
 
 def require_parties(agreement: Mapping[str, JsonValue], dids: tuple[str, ...]) -> None:

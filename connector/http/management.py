@@ -277,11 +277,22 @@ def _add_catalogs(router: APIRouter, services: ManagementServices) -> None:
 
 
 def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
+    async def rested(pid: str, wait: int) -> ContractNegotiation:
+        def read(tx: Transaction) -> ContractNegotiation:
+            record = tx.negotiation(pid)
+            if record is None:
+                raise UnknownExchangeError(pid)
+            return record
+
+        return await _settled(services.store, services.messages, pid, read, _negotiation_is_settled, wait)
+
     @router.post("/negotiations", status_code=202)
-    async def request(body: NegotiationBody) -> JSONResponse:
+    async def request(
+        body: NegotiationBody, wait: Annotated[int, Query(ge=0, le=_LONGEST_WAIT)] = 0
+    ) -> JSONResponse:
         wanted = await services.store.transact(lambda tx: _wanted(tx, body))
         pid = await services.negotiating.request(wanted)
-        return JSONResponse({"pid": pid}, 202)
+        return JSONResponse(_negotiation(await rested(pid, wait)) if wait else {"pid": pid}, 202)
 
     @router.post("/offers", status_code=202)
     async def offer(body: OfferBody) -> JSONResponse:
@@ -297,17 +308,7 @@ def _add_negotiations(router: APIRouter, services: ManagementServices) -> None:
 
     @router.get("/negotiations/{pid}")
     async def shown(pid: str, wait: Annotated[int, Query(ge=0, le=_LONGEST_WAIT)] = 0) -> JSONResponse:
-        def read(tx: Transaction) -> ContractNegotiation:
-            record = tx.negotiation(pid)
-            if record is None:
-                raise UnknownExchangeError(pid)
-            return record
-
-        return JSONResponse(
-            _negotiation(
-                await _settled(services.store, services.messages, pid, read, _negotiation_is_settled, wait)
-            )
-        )
+        return JSONResponse(_negotiation(await rested(pid, wait)))
 
     @router.post("/negotiations/{pid}/accept", status_code=204)
     async def accept(pid: str) -> Response:

@@ -77,7 +77,10 @@ def test_a_receipt_verifies_for_programs(receipt: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
     assert answer["kind"] == "receipt"
-    assert [party["key_source"] for party in answer["parties"]] == ["file"]
+    assert [party["key_source"] for party in answer["parties"]] == [
+        "file",
+        "file",
+    ]  # who released, who received
 
 
 def _changed(position: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
@@ -190,9 +193,10 @@ def test_a_pinned_did_document_with_another_key_is_an_answer_of_no(agreement: Pa
 def test_a_pinned_did_document_of_somebody_else_is_not_ignored(
     receipt: Path, agreement: Path, tmp_path: Path
 ) -> None:
-    issuer = verify_file(receipt.read_bytes()).parties[0].did
-    documents = [_did_document(agreement, number) for number in (0, 1)]
-    (stranger,) = [document for document in documents if document["id"] != issuer]
+    signers = {party.did for party in verify_file(receipt.read_bytes()).parties}
+    elsewhere = agreement.parent / "agreement-gewerbeverbund.json"
+    documents = [_did_document(elsewhere, number) for number in (0, 1)]
+    (stranger,) = [document for document in documents if document["id"] not in signers]
     (tmp_path / "did.json").write_text(json.dumps(stranger))
     done = call("verify", receipt, "--did-document", tmp_path / "did.json")
     assert done.returncode == 1
@@ -491,8 +495,8 @@ def _an_unknown_operator(body: dict[str, Any], _: Path) -> str:
 
 
 def _an_operand_that_nobody_can_enforce(body: dict[str, Any], _: Path) -> str:
-    _constraint(body, {"leftOperand": "elapsedTime", "operator": "lteq", "rightOperand": "P30D"})
-    return "elapsedTime"
+    _constraint(body, {"leftOperand": "percentage", "operator": "lteq", "rightOperand": "30"})
+    return "percentage"
 
 
 def _an_unknown_action(body: dict[str, Any], _: Path) -> str:
