@@ -1,4 +1,4 @@
-"""What happens without being asked: deliver the outbox, run and follow computations.
+"""What happens without being asked: deliver the outbox, run and follow computations, tidy up.
 
 Nothing polls: the worker sleeps until a change wakes it or a message falls due.
 """
@@ -12,12 +12,17 @@ from functools import partial
 from connector.ports import Changes
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
-from connector.services.delivering import Delivering
+from connector.services.delivering import OUTBOX, Delivering
+from connector.services.exchanging import TRANSFERS
 from connector.services.handing_over import HandingOver
+from connector.services.housekeeping import Housekeeping
 
 _SAFETY_NET = timedelta(seconds=30)
 """Longest sleep: an event can be lost only through a fault, and then this finds what is left."""
 _AFTER_FAILURE = 1.0
+_BETWEEN_TIDYINGS = timedelta(days=1)
+_ROUNDS = "rounds"
+"""Topic of those who look at every change."""
 
 log = logging.getLogger("allmende.worker")
 
@@ -30,6 +35,7 @@ class Worker:
         computing: Runs other participants' computations.
         commissioning: Follows our own.
         handing_over: Sends data files to where consumers want them.
+        housekeeping: Throws away what nobody needs any more, at the start and then daily.
         messages: Wakes the delivery.
         computations: Wakes what looks after computations; messages that move do not.
     """
@@ -41,6 +47,7 @@ class Worker:
         computing: Computing,
         commissioning: Commissioning,
         handing_over: HandingOver,
+        housekeeping: Housekeeping,
         messages: Changes,
         computations: Changes,
     ) -> None:
@@ -48,6 +55,7 @@ class Worker:
         self._computing = computing
         self._commissioning = commissioning
         self._handing_over = handing_over
+        self._housekeeping = housekeeping
         self._messages = messages
         self._computations = computations
 
@@ -59,20 +67,21 @@ class Worker:
                 group.create_task(self._pushes(group))
                 group.create_task(self._rounds(self._computing.run_waiting, group))
                 group.create_task(self._rounds(self._commissioning.follow_open, group))
+                group.create_task(self._tidying())
         finally:
             await self._delivering.aclose()
 
     async def _loop(self, step: Callable[[], Awaitable[timedelta | None]]) -> None:
-        while not self._messages.closed:
-            seen = self._messages.version
-            pause = _SAFETY_NET
-            try:
-                due_in = await step()
-                pause = _SAFETY_NET if due_in is None else min(due_in, _SAFETY_NET)
-            except Exception:
-                log.exception("delivering failed")
-                await asyncio.sleep(_AFTER_FAILURE)
-            await self._messages.wait_past(seen, pause)
+        with self._messages.watch(OUTBOX) as watch:
+            while not self._messages.closed:
+                pause = _SAFETY_NET
+                try:
+                    due_in = await step()
+                    pause = _SAFETY_NET if due_in is None else min(due_in, _SAFETY_NET)
+                except Exception:
+                    log.exception("delivering failed")
+                    await asyncio.sleep(_AFTER_FAILURE)
+                await watch.next(pause)
 
     async def _pushes(self, group: asyncio.TaskGroup) -> None:
         """Start every push that has become due; what an earlier process left behind comes first."""
@@ -81,22 +90,27 @@ class Worker:
         except Exception:
             log.exception("earlier pushes could not be taken up")
             waiting = ()
-        while not self._messages.closed:
-            seen = self._messages.version
-            for pid in (*waiting, *self._handing_over.due()):
-                group.create_task(_guarded(partial(self._handing_over.push, pid)))
-            waiting = ()
-            await self._messages.wait_past(seen, _SAFETY_NET)
+        with self._messages.watch(TRANSFERS) as watch:
+            while not self._messages.closed:
+                for pid in (*waiting, *self._handing_over.due()):
+                    group.create_task(_guarded(partial(self._handing_over.push, pid)))
+                waiting = ()
+                await watch.next(_SAFETY_NET)
 
     async def _rounds(self, step: Callable[[], Awaitable[None]], group: asyncio.TaskGroup) -> None:
         """Start a round at every change: a round that waits must not keep the next one from starting."""
-        while not self._computations.closed:
-            seen = self._computations.version
-            group.create_task(_guarded(step))
-            await self._computations.wait_past(seen, _SAFETY_NET)
+        with self._computations.watch(_ROUNDS) as watch:
+            while not self._computations.closed:
+                group.create_task(_guarded(step))
+                await watch.next(_SAFETY_NET)
+
+    async def _tidying(self) -> None:
+        while not self._messages.closed:
+            await _guarded(self._housekeeping.tidy)
+            await asyncio.sleep(_BETWEEN_TIDYINGS.total_seconds())
 
 
-async def _guarded(step: Callable[[], Awaitable[None]]) -> None:
+async def _guarded(step: Callable[[], Awaitable[object]]) -> None:
     try:
         await step()
     except Exception:

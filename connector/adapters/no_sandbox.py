@@ -43,7 +43,11 @@ class NoQueries(NoEngine):
 
 
 class NoCompute(NoEngine):
-    """Implements `connector.ports.ComputeBackend`."""
+    """Implements `connector.ports.ComputeBackend` and `connector.ports.JobFolders`."""
+
+    async def clear(self) -> int:
+        """Leave everything as it is: what jobs have left is for a connector that can run them."""
+        return 0
 
     async def run(self, job: Job) -> ComputationOutcome:
         """Refuse a job."""

@@ -7,10 +7,11 @@ plain files in `/out`. There is nothing else.
 
 import asyncio
 import json
+import logging
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +29,8 @@ from connector.sandbox.launch import Limits, Mount, Sandbox, SandboxedProcess, S
 from policies.model import LanguageMap
 
 _OUTPUT_CHECK_SECONDS = 0.1
+_FOLDER = "job-"
+log = logging.getLogger("allmende.jobs")
 _ALREADY_RUNNING: LanguageMap = {
     "en": "This computation is running already. Wait until it has ended.",
     "de": "Diese Berechnung läuft bereits. Warten Sie, bis sie beendet ist.",
@@ -66,6 +69,7 @@ class SandboxCompute:
         self._sandbox = sandbox
         self._directory = directory
         self._running: dict[str, _Run] = {}
+        self._in_use: set[Path] = set()
 
     @property
     def tier(self) -> str:
@@ -111,15 +115,30 @@ class SandboxCompute:
             run.cancel()
         return run is not None
 
+    async def clear(self) -> int:
+        """Delete what is left of jobs that do not run any more, such as those of a process that died.
+
+        Returns:
+            How many directories were deleted.
+        """
+        found = await asyncio.to_thread(lambda: sorted(self._directory.glob(f"{_FOLDER}*")))
+        left = [path for path in found if path not in self._in_use]
+        return await asyncio.to_thread(_removed, left)
+
     async def _run_in_own_directory(self, job: Job, run: _Run) -> ComputationOutcome:
         sandbox = self._sandbox.isolated()
-        own = await asyncio.to_thread(_make_directory, self._directory)
+        # In one step: `clear` must not meet a directory that nobody has called his own yet.
+        own = _make_directory(self._directory)
+        self._in_use.add(own)
         try:
             mounts = await asyncio.to_thread(_prepare, own, job, sandbox.owner)
             report = await self._confine(sandbox, job, run, mounts, own / "out")
             outputs, refused = await asyncio.to_thread(collect, own / "out", job.limits)
         finally:
-            await asyncio.to_thread(remove, own)
+            try:
+                await asyncio.to_thread(remove, own)
+            finally:
+                self._in_use.discard(own)
         return ComputationOutcome(
             exit_code=report.exit_code,
             timed_out=report.timed_out,
@@ -165,9 +184,22 @@ def _limits(limits: JobLimits) -> Limits:
     )
 
 
+def _removed(directories: Sequence[Path]) -> int:
+    """How many of them could be deleted; one that could not does not keep the others."""
+    count = 0
+    for directory in directories:
+        try:
+            remove(directory)
+        except OSError:
+            log.exception("what a job has left cannot be deleted")
+        else:
+            count += 1
+    return count
+
+
 def _make_directory(parent: Path) -> Path:
     parent.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="job-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=_FOLDER, dir=parent))
 
 
 def _prepare(own: Path, job: Job, owner: int) -> list[Mount]:

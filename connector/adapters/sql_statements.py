@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     select,
     text,
     tuple_,
@@ -29,6 +30,8 @@ from sqlmodel import SQLModel
 from connector.adapters.sql_tables import (
     AnswerRow,
     DocumentRow,
+    EpsilonEntryRow,
+    EpsilonRow,
     LedgerRow,
     OutboundRow,
     OutputRow,
@@ -36,6 +39,7 @@ from connector.adapters.sql_tables import (
     TokenRow,
     TreeHeadRow,
     UseRow,
+    UseTimeRow,
 )
 
 Row = tuple[Any, ...]
@@ -237,6 +241,32 @@ COUNT_USE = update(_USES).where(*_COUNT).values(used=_USES.c.used + 1)
 COUNT_USE_BELOW = COUNT_USE.where(_USES.c.used < bindparam("most"))
 REFUND_USE = update(_USES).where(*_COUNT).where(_USES.c.used > 0).values(used=_USES.c.used - 1)
 
+_TIMES = table_of(UseTimeRow)
+_TIME = (_TIMES.c.agreement_id == bindparam("agreement"), _TIMES.c.rule == bindparam("timed"))
+OPEN_TIME = text(
+    f"INSERT INTO {_TIMES.name} (agreement_id, rule, metered) VALUES (:agreement, :timed, 0) "  # noqa: S608 - a name of ours
+    "ON CONFLICT (agreement_id, rule) DO NOTHING"
+)
+TIME_OF_USE = select(_TIMES.c.last_used, _TIMES.c.metered).where(*_TIME)
+NOTE_USE = (
+    update(_TIMES)
+    .where(*_TIME)
+    .where(_TIMES.c.last_used.is_(None) | (_TIMES.c.last_used <= bindparam("since")))
+    .values(last_used=bindparam("now"))
+)
+"""Looked at and written in one statement, as for each of these."""
+FORGET_USE = (
+    update(_TIMES).where(*_TIME).where(_TIMES.c.last_used == bindparam("now")).values(last_used=null())
+)
+METER = (
+    update(_TIMES)
+    .where(*_TIME)
+    .where(_TIMES.c.metered <= bindparam("most"))
+    .values(metered=_TIMES.c.metered + bindparam("amount"))
+)
+"""`most` is what may have been metered before it."""
+RETURN_TIME = update(_TIMES).where(*_TIME).values(metered=_TIMES.c.metered - bindparam("amount"))
+
 _RESERVATIONS = table_of(ReservationRow)
 OPEN_RESERVATION = insert(_RESERVATIONS).values(**_parameters(_RESERVATIONS))
 CLOSE_RESERVATION = _where(delete(_RESERVATIONS), _RESERVATIONS, ("identifier",))
@@ -244,6 +274,26 @@ RESERVATIONS = select(
     _RESERVATIONS.c.identifier, _RESERVATIONS.c.agreement_id, _RESERVATIONS.c.rule, _RESERVATIONS.c.created
 ).order_by(_RESERVATIONS.c.created)
 """In the order of `connector.ports.Reservation`."""
+
+_EPSILON = table_of(EpsilonRow)
+_SPENT = _EPSILON.c.spent
+_ACCOUNT = _EPSILON.c.account == bindparam("of")
+OPEN_ACCOUNT = text(
+    f"INSERT INTO {_EPSILON.name} (account, spent) VALUES (:account, 0) ON CONFLICT (account) DO NOTHING"  # noqa: S608 - a name of ours
+)
+"""Two connectors may open it at once."""
+EPSILON_SPENT = select(_SPENT).where(_ACCOUNT)
+SPEND_EPSILON = (
+    update(_EPSILON)
+    .where(_ACCOUNT)
+    .where(bindparam("most") >= _SPENT)
+    .values(spent=_SPENT + bindparam("amount"))
+)
+"""Looked at and written in one statement; `most` is what may have been spent before it."""
+REFUND_EPSILON = update(_EPSILON).where(_ACCOUNT).values(spent=_SPENT - bindparam("amount"))
+_ENTRIES = table_of(EpsilonEntryRow)
+APPEND_EPSILON = insert(_ENTRIES).values(**_parameters(_ENTRIES))
+EPSILON_ENTRIES = _where(select(_ENTRIES.c.record), _ENTRIES, ("dataset",)).order_by(_ENTRIES.c.created)
 
 _LEDGER = table_of(LedgerRow)
 APPEND = insert(_LEDGER).values(**_parameters(_LEDGER))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
@@ -25,7 +26,9 @@ from connector.adapters.sql_tables import (
     AnswerRow,
     ComputationRow,
     DatasetRow,
+    EpsilonEntryRow,
     NegotiationRow,
+    NoisyAnswerRow,
     OutboundRow,
     QueryRow,
     RemoteDatasetRow,
@@ -35,19 +38,23 @@ from connector.adapters.sql_tables import (
 from connector.ports import (
     MOST_DUE,
     MOST_FORGOTTEN,
+    EpsilonEntry,
     EvidenceExistsError,
     KnownHead,
     LedgerEntry,
+    NoisyAnswer,
     OutboundMessage,
     PublishedDataset,
     QueryRecord,
     RemoteDataset,
     Reservation,
     StoredAnswer,
+    TimeOfUse,
 )
 from connector.protocol.computation import Computation
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.protocol.transfer import TransferProcess
+from policies.privacy import EPSILON_DIGITS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,6 +62,7 @@ _MOST_TOGETHER = 64
 """Transactions that are written to disk together at most."""
 _PATIENCE = timedelta(seconds=10)
 """How long another process may hold the database, such as a backup."""
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _MOST_RECENT = 128
 """Records of one type that are kept in memory; they are frozen, and nobody changes the JSON inside them."""
 
@@ -109,6 +117,8 @@ _COMPUTATIONS = _Kind(Computation, RecordStatements(ComputationRow, ("identifier
 _ANSWERS = _Kind(StoredAnswer, RecordStatements(AnswerRow, ("peer", "digest")))
 _OUTBOX = _Kind(OutboundMessage, RecordStatements(OutboundRow, ("exchange", "pid")))
 _QUERIES = _Kind(QueryRecord, RecordStatements(QueryRow))
+_EPSILON = _Kind(EpsilonEntry, RecordStatements(EpsilonEntryRow))
+_NOISY = _Kind(NoisyAnswer, RecordStatements(NoisyAnswerRow, ("agreement_id", "question")))
 _HEADS = _Kind(KnownHead, RecordStatements(TreeHeadRow, ("ledger", "size")))
 _REMOTE_DATASETS = _Kind(RemoteDataset, RecordStatements(RemoteDatasetRow, ("identifier",)))
 
@@ -280,6 +290,31 @@ class SqlTransaction:
     def refund(self, agreement_id: str, rule: str) -> None:
         self._run(sql.REFUND_USE, agreement=agreement_id, counted=rule)
 
+    def time_of_use(self, agreement_id: str, rule: str) -> TimeOfUse:
+        row = self._run(sql.TIME_OF_USE, agreement=agreement_id, timed=rule).fetchone()
+        if row is None:
+            return TimeOfUse()
+        last = None if row[0] is None else _EPOCH + timedelta(microseconds=row[0])
+        return TimeOfUse(last, timedelta(microseconds=row[1]))
+
+    def note_use(self, agreement_id: str, rule: str, now: datetime, apart: timedelta) -> bool:
+        of = {"agreement": agreement_id, "timed": rule}
+        self._run(sql.OPEN_TIME, **of)
+        since = _microseconds(now - apart - _EPOCH)
+        return self._run(sql.NOTE_USE, **of, now=_microseconds(now - _EPOCH), since=since).rowcount == 1
+
+    def forget_use(self, agreement_id: str, rule: str, at: datetime) -> None:
+        self._run(sql.FORGET_USE, agreement=agreement_id, timed=rule, now=_microseconds(at - _EPOCH))
+
+    def meter(self, agreement_id: str, rule: str, time: timedelta, total: timedelta) -> bool:
+        of = {"agreement": agreement_id, "timed": rule}
+        self._run(sql.OPEN_TIME, **of)
+        amount, most = _microseconds(time), _microseconds(total - time)
+        return self._run(sql.METER, **of, amount=amount, most=most).rowcount == 1
+
+    def return_time(self, agreement_id: str, rule: str, time: timedelta) -> None:
+        self._run(sql.RETURN_TIME, agreement=agreement_id, timed=rule, amount=_microseconds(time))
+
     def open_reservation(self, reservation: Reservation) -> None:
         self._run(
             sql.OPEN_RESERVATION,
@@ -294,7 +329,51 @@ class SqlTransaction:
 
     def reservations(self) -> tuple[Reservation, ...]:
         rows = self._run(sql.RESERVATIONS).fetchall()
-        return tuple(Reservation(*row[:3], datetime.fromtimestamp(row[3], UTC)) for row in rows)
+        return tuple(Reservation(*(*row[:3], datetime.fromtimestamp(row[3], UTC))) for row in rows)
+
+    # epsilon
+
+    def epsilon_spent(self, account: str) -> Decimal:
+        row = self._run(sql.EPSILON_SPENT, of=account).fetchone()
+        return Decimal(0) if row is None else Decimal(row[0]).scaleb(-EPSILON_DIGITS)
+
+    def spend_epsilon(self, account: str, epsilon: Decimal, total: Decimal) -> bool:
+        amount = _billionths(epsilon)
+        self._run(sql.OPEN_ACCOUNT, account=account)
+        most = _billionths(total) - amount
+        return self._run(sql.SPEND_EPSILON, of=account, amount=amount, most=most).rowcount == 1
+
+    def refund_epsilon(self, account: str, epsilon: Decimal) -> None:
+        self._run(sql.REFUND_EPSILON, of=account, amount=_billionths(epsilon))
+
+    def append_epsilon(self, entry: EpsilonEntry) -> None:
+        self._run(
+            sql.APPEND_EPSILON,
+            identifier=entry.identifier,
+            dataset=entry.dataset,
+            created=entry.recorded.timestamp(),
+            record=_EPSILON.written(entry),
+        )
+
+    def epsilon_entries(self, dataset: str) -> tuple[EpsilonEntry, ...]:
+        rows = self._run(sql.EPSILON_ENTRIES, dataset=dataset).fetchall()
+        return tuple(_EPSILON.read(row[0]) for row in rows)
+
+    def noisy_answer(self, agreement_id: str, question: str) -> NoisyAnswer | None:
+        return self._one(_NOISY, agreement_id=agreement_id, question=question)
+
+    def save_noisy_answer(self, record: NoisyAnswer) -> NoisyAnswer:
+        known = self.noisy_answer(record.agreement_id, record.question)
+        if known is not None:
+            return known
+        self._save(
+            _NOISY,
+            record,
+            agreement_id=record.agreement_id,
+            question=record.question,
+            created=record.drawn.timestamp(),
+        )
+        return record
 
     # ledger and evidence
 
@@ -379,6 +458,15 @@ class SqlTransaction:
         return True
 
 
+def _billionths(epsilon: Decimal) -> int:
+    """Epsilon as it is counted."""
+    return int(epsilon.scaleb(EPSILON_DIGITS).to_integral_exact())
+
+
+def _microseconds(time: timedelta) -> int:
+    return time // timedelta(microseconds=1)
+
+
 def _content(row: Row | None) -> bytes | None:
     return None if row is None else bytes(row[0])
 
@@ -444,8 +532,9 @@ class SqlStore:
             bring_up_to_date(self._engine, SQLModel.metadata)
         except (SQLAlchemyError, SchemaError, ImportError, OSError) as problem:
             cause = problem.orig if isinstance(problem, DBAPIError) else problem
+            said = " ".join(str(cause).split()).rstrip(".?")  # PostgreSQL says it in several lines
             raise StoreUnavailableError(
-                f"The database cannot be opened: {cause}. "
+                f"The database cannot be opened: {said}. "
                 "Check database_url and the rights on the data directory, then start again."
             ) from problem
         self._connection: PoolProxiedConnection | None = None

@@ -102,6 +102,16 @@ class UseRow(SQLModel, table=True):
     used: int
 
 
+class UseTimeRow(SQLModel, table=True):
+    """When a rule of an agreement was last used (since 1970), and for how long; in microseconds."""
+
+    __tablename__ = "use_times"
+    agreement_id: str = Field(primary_key=True)
+    rule: str = Field(primary_key=True)
+    last_used: int | None = Field(default=None, sa_type=BigInteger)
+    metered: int = Field(sa_type=BigInteger)
+
+
 class ReservationRow(SQLModel, table=True):
     """Counted uses that are still to happen: neither released nor given back."""
 
@@ -110,6 +120,34 @@ class ReservationRow(SQLModel, table=True):
     agreement_id: str
     rule: str
     created: float
+
+
+class EpsilonRow(SQLModel, table=True):
+    """Epsilon spent from one account, reserved epsilon included, in billionths."""
+
+    __tablename__ = "epsilon_accounts"
+    account: str = Field(primary_key=True)
+    spent: int = Field(sa_type=BigInteger)
+
+
+class EpsilonEntryRow(SQLModel, table=True):
+    """What was spent for which question: append-only."""
+
+    __tablename__ = "epsilon_entries"
+    identifier: str = Field(primary_key=True)
+    dataset: str = Field(index=True)
+    created: float
+    record: str
+
+
+class NoisyAnswerRow(SQLModel, table=True):
+    """Noisy answers: the same question gets the same one."""
+
+    __tablename__ = "noisy_answers"
+    agreement_id: str = Field(primary_key=True)
+    question: str = Field(primary_key=True)
+    created: float
+    record: str
 
 
 class LedgerRow(SQLModel, table=True):

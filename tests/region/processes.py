@@ -218,6 +218,7 @@ class Participant:
     """
 
     def __init__(self, directory: Path, name: str) -> None:
+        self.name = name
         self.directory = directory
         self.public = f"http://localhost:{free_port()}"
         self.management_port = free_port()
