@@ -23,11 +23,20 @@ import pyarrow as pa
 from catalog.model import Column, ColumnRole
 from connector.adapters.arrow_projections import ArrowProjections, TableDescription
 from connector.adapters.duckdb_queries import DuckdbQueries
+from connector.adapters.opendp_noise import OpendpNoise
 from connector.queries.decompose import withhold
-from connector.queries.errors import QueryError, QueryRefusedError
+from connector.queries.errors import QueryError, QueryRefusedError, refusal
 from connector.queries.gate import plan_query
 from connector.queries.history import Answered
 from connector.queries.merge import SITES, merge_partials
+from connector.queries.noisy import (
+    NoisyQuestion,
+    bounded_statement,
+    exact_figures,
+    noisy_partials,
+    noisy_question,
+    require_described,
+)
 from connector.queries.partials import STATUS, GroupStatus
 from connector.queries.permitted import masked_columns, permitted_columns, projected_columns, redaction_under
 from connector.queries.plan import QueryPlan
@@ -36,6 +45,7 @@ from policies.errors import PolicyError, PolicyRefusedError
 from policies.evaluation import Facts, Request, evaluate
 from policies.model import LanguageMap, Permission, Policy
 from policies.odrl import parse_policy
+from policies.privacy import PrivacyDescription, read_privacy
 from policies.restrictions import QueryRestrictions, limits_in_words, query_restrictions
 from policies.row_filters import RowFilter, read_row_filter
 from policies.terms import require_enforceable
@@ -200,6 +210,10 @@ async def _answer(trial: Trial, permission: Permission, projections: ArrowProjec
         redaction_under(restrictions, filters, _TARGET),
     )
     view = View(TABLE, masked_columns(columns, restrictions), restrictions, projection)
+    if restrictions.noise is not None:
+        question = noisy_question(plans[-1], restrictions, _privacy(trial, columns), columns)
+        noisy = await _noisy_answer(plans[-1], question, view)
+        return _outcome(plans[-1], permission, restrictions, noisy)
     partials = await _last_answer(plans, view)
     return _outcome(plans[-1], permission, restrictions, withhold(plans[-1], restrictions, partials))
 
@@ -216,6 +230,34 @@ async def _last_answer(plans: Sequence[QueryPlan], view: View) -> pa.Table:
         return partials
     finally:
         await engine.aclose()
+
+
+async def _noisy_answer(plan: QueryPlan, question: NoisyQuestion, view: View) -> pa.Table:
+    """Answer with noise of its own, which no budget pays for: a steward tries it on data of their own."""
+    noise = OpendpNoise.where_installed()
+    if noise is None:
+        raise refusal("noise-missing")
+    engine = DuckdbQueries.on_this_machine()
+    try:
+        table = await engine.run(
+            bounded_statement(question),
+            table=view.table,
+            projection=view.projection,
+            timeout_seconds=_SECONDS,
+        )
+    finally:
+        await engine.aclose()
+    exact = exact_figures(question, table)
+    return noisy_partials(plan, question, {name: await noise.add(one) for name, one in exact.items()})
+
+
+def _privacy(trial: Trial, columns: Sequence[Column]) -> PrivacyDescription | None:
+    stated = None if trial.dataset is None else _read_json(trial.dataset).get("privacy")
+    if not isinstance(stated, dict):
+        return None
+    privacy = read_privacy(stated)
+    require_described(privacy, columns)
+    return privacy
 
 
 def _outcome(

@@ -112,6 +112,8 @@ class Release:
         suppressed_groups: Groups that were withheld as too small.
         ledger_index: Position of the receipt in the provider's ledger.
         part: Which bytes of a file left, such as `bytes 0-99/1000`; None for a whole one.
+        epsilon: What it did to the agreement's budget of epsilon (differential
+            privacy): spent, before, after, total; None where there is no budget.
     """
 
     identifier: str
@@ -139,6 +141,7 @@ class Release:
     suppressed_groups: int
     ledger_index: int
     part: str | None = None
+    epsilon: Mapping[str, JsonValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,11 @@ def release_receipt(release: Release) -> JsonObject:
         "rulesApplied": dict(release.rules_applied),
         "started": _moment(release.started),
         "ended": _moment(release.ended),
-        "uses": {"before": release.uses_before, "after": release.uses_after},
+        "uses": {
+            "before": release.uses_before,
+            "after": release.uses_after,
+            **({} if release.epsilon is None else {"epsilon": dict(release.epsilon)}),
+        },
         "sandboxTier": release.sandbox_tier,
         "outputs": [_output(output) for output in release.outputs],
         "rawData": {

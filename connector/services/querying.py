@@ -16,20 +16,25 @@ from catalog.model import Column, ColumnRole
 from connector.evidence.receipts import ReleasedOutput
 from connector.ports import (
     Clock,
+    ConsentRegisters,
     Credentials,
     Identifiers,
+    Noise,
     Projections,
+    PublishedDataset,
     QueryEngine,
     QueryRecord,
     Store,
     Transaction,
 )
 from connector.protocol.machine import Party
+from connector.protocol.negotiation import ContractAgreement
 from connector.protocol.transfer import TransferFormat
 from connector.queries.decompose import site_statement, withhold
 from connector.queries.errors import DataUnreadableError, QueryRefusedError
 from connector.queries.gate import plan_query
 from connector.queries.history import Answered
+from connector.queries.noisy import NoisyQuestion, noisy_partials, noisy_question
 from connector.queries.partials import ROWS, STATUS, GroupStatus
 from connector.queries.permitted import (
     masked_columns,
@@ -38,10 +43,23 @@ from connector.queries.permitted import (
     redaction_under,
 )
 from connector.queries.plan import QueryPlan
-from connector.services.accessing import Access, UseRefusedError, open_access, permitted, reserve
+from connector.services.accessing import (
+    Access,
+    UseRefusedError,
+    agreement_behind,
+    close_use,
+    give_back,
+    open_access,
+    open_use,
+    permitted,
+)
 from connector.services.auditing import QueryHistories, View, examine
+from connector.services.consenting import consent_filters
+from connector.services.noising import EpsilonSpentError, Inquiry, Noised, Noising
 from connector.services.receipting import Leaving, release_of
+from connector.services.refusing import Refused, Refusing, TooManyRefusalsError, refused_under
 from connector.services.releasing import record_release
+from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.evaluation import Where
 from policies.model import LanguageMap, Permission
 from policies.restrictions import QueryRestrictions, as_data, limits_in_words, query_restrictions
@@ -52,6 +70,7 @@ QUERY_ACTION = POLICY + "query"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENGINE_SECONDS = 30.0
 _OVERLAP_CHECK = "nothing about fewer together with earlier answers"
+_NOISE_CHECK = "the same answer whenever the same question is asked"
 _UNREADABLE = "The provider could not read its data. The use was not counted."
 
 
@@ -65,14 +84,17 @@ class QueryAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Admission:
-    """A query on its way through the provider."""
+    """A query on its way through the provider; its counted use and its receipt have the same name."""
 
+    receipt: str
     access: Access
     permission: Permission
     plan: QueryPlan
     restrictions: QueryRestrictions
     uses: tuple[int, int]
     started: datetime
+    purpose: str | None
+    question: NoisyQuestion | None = None
 
 
 class AnsweringQueries:
@@ -84,9 +106,12 @@ class AnsweringQueries:
         identifiers: Names receipts.
         credentials: Who signs receipts.
         projections: Cuts data down to what is permitted.
+        consents: Reads registers of consents.
         engine: Runs our statements in a sandbox.
         tier: Sandbox measures in force, for the receipt.
-        place: Where this connector runs; None where nobody has said so.
+        refusing: Writes refusals into the ledger.
+        circumstances: What we state about ourselves, the calendar and our partners.
+        noise: Draws noise; None where the extra `dp` is not installed.
     """
 
     def __init__(
@@ -97,19 +122,25 @@ class AnsweringQueries:
         identifiers: Identifiers,
         credentials: Credentials,
         projections: Projections,
+        consents: ConsentRegisters,
         engine: QueryEngine,
         tier: str,
-        place: str | None = None,
+        refusing: Refusing,
+        circumstances: Circumstances = NOTHING_STATED,
+        noise: Noise | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
         self._credentials = credentials
         self._projections = projections
+        self._consents = consents
         self._engine = engine
         self._tier = tier
-        self._place = place
+        self._refusing = refusing
+        self._circumstances = circumstances
         self._histories = QueryHistories(engine)
+        self._noising = Noising(store=store, clock=clock, identifiers=identifiers, engine=engine, noise=noise)
 
     async def answer(self, token: str, statement: str, purpose: str | None) -> QueryAnswer:
         """Answer a query with partial aggregates.
@@ -127,8 +158,13 @@ class AnsweringQueries:
             UseRefusedError: The agreement does not permit it.
             QueryRefusedError: The statement asks for more than aggregates.
             QueryError: It could not be computed.
+            TooManyRefusalsError: It is refused, like too many before it.
         """
-        access = await self._store.transact(lambda tx: open_access(tx, token, TransferFormat.QUERY))
+        try:
+            access = await self._store.transact(lambda tx: open_access(tx, token, TransferFormat.QUERY))
+        except UseRefusedError as refusal:
+            await self._turn_away(token, statement, purpose, refusal.reason)
+            raise
         try:
             admission = await self._admit(access, token, statement, purpose)
         except (UseRefusedError, QueryRefusedError) as refusal:
@@ -137,13 +173,22 @@ class AnsweringQueries:
         agreement = access.agreement.identifier
         try:
             async with self._histories.turn(agreement):
+                if admission.question is not None:
+                    return await self._answer_with_noise(
+                        admission, admission.question, token, statement, purpose
+                    )
                 partials, told = await self._compute(admission)
                 answer = await self._release(admission, token, statement, purpose, partials)
                 self._histories.remember(agreement, answer.receipt, told)
                 return answer
+        except EpsilonSpentError as refusal:
+            # Nothing was read.
+            await self._return_use(admission)
+            await self._note_refusal(access, statement, purpose, refusal.reason)
+            raise
         except QueryRefusedError as refusal:
             # It took the data to find this out, and it tells something about them: the use stays spent.
-            await self._note_refusal(access, statement, purpose, refusal.reason)
+            await self._note_refusal(access, statement, purpose, refusal.reason, spent=admission)
             raise
         except Exception as failure:
             await self._give_back(admission, statement, purpose, failure)
@@ -154,21 +199,29 @@ class AnsweringQueries:
 
     async def _admit(self, access: Access, token: str, statement: str, purpose: str | None) -> _Admission:
         now = self._clock.now()
-        permission = permitted(access, action=QUERY_ACTION, purpose=purpose, now=now, place=self._place)
+        permission = permitted(
+            access, action=QUERY_ACTION, purpose=purpose, now=now, circumstances=self._circumstances
+        )
         restrictions = query_restrictions(permission)
         dataset = access.published.dataset
         plan = plan_query(
             statement, table=dataset.table, columns=permitted_columns(dataset.columns, restrictions)
         )
-        # Written here to refuse before a use is counted; `examine` writes and runs it.
-        site_statement(plan, restrictions, masked_columns(dataset.columns, restrictions))
+        # Asked and written here to refuse before a use is counted; written again where it is run.
+        question = _question(plan, restrictions, access.published)
+        if question is None:
+            site_statement(plan, restrictions, masked_columns(dataset.columns, restrictions))
+
+        receipt = self._identifiers.new()
 
         def count(tx: Transaction) -> tuple[int, int]:
             current = open_access(tx, token, TransferFormat.QUERY)
-            return reserve(tx, current, permission)
+            return open_use(tx, current, permission, receipt, now)
 
         uses = await self._store.transact(count)
-        return _Admission(access, permission, plan, restrictions, uses, now)
+        return _Admission(
+            receipt, access, permission, plan, restrictions, uses, now, purpose or access.purpose, question
+        )
 
     async def _compute(self, admission: _Admission) -> tuple[pa.Table, Answered]:
         """Compute what may leave, and note what it tells."""
@@ -179,12 +232,29 @@ class AnsweringQueries:
         partials, told = await examine(self._engine, view, admission.plan, history, _ENGINE_SECONDS)
         return withhold(admission.plan, restrictions, partials), told
 
+    async def _answer_with_noise(
+        self,
+        admission: _Admission,
+        question: NoisyQuestion,
+        token: str,
+        statement: str,
+        purpose: str | None,
+    ) -> QueryAnswer:
+        view = await self._view(admission)
+        inquiry = _inquiry(admission, question, view)
+        noised = await self._noising.answer(inquiry, view, _ENGINE_SECONDS)
+        partials = noisy_partials(admission.plan, question, noised.answer.figures)
+        return await self._release(admission, token, statement, purpose, partials, noised)
+
     async def _view(self, admission: _Admission) -> View:
         published, restrictions = admission.access.published, admission.restrictions
         dataset = published.dataset
         agreement = admission.access.agreement.identifier
+        consented = await consent_filters(
+            self._consents, published, restrictions.consents, admission.purpose, self._clock.now()
+        )
         try:
-            redaction = redaction_under(restrictions, published.row_filters, agreement)
+            redaction = redaction_under(restrictions, published.row_filters, agreement, consented)
         except RowFilterError as problem:
             raise DataUnreadableError(str(problem)) from problem
         names = projected_columns(dataset.columns, restrictions)
@@ -193,11 +263,17 @@ class AnsweringQueries:
         return View(dataset.table, columns, restrictions, projection)
 
     async def _release(
-        self, admission: _Admission, token: str, statement: str, purpose: str | None, partials: pa.Table
+        self,
+        admission: _Admission,
+        token: str,
+        statement: str,
+        purpose: str | None,
+        partials: pa.Table,
+        noised: Noised | None = None,
     ) -> QueryAnswer:
         content = _stream(partials)
-        leaving = self._leaving(admission, statement, purpose, partials, content)
-        receipt, now = self._identifiers.new(), self._clock.now()
+        leaving = self._leaving(admission, statement, purpose, partials, content, noised)
+        receipt, now = admission.receipt, self._clock.now()
         agreement = admission.access.agreement
         record = QueryRecord(
             identifier=receipt,
@@ -223,8 +299,11 @@ class AnsweringQueries:
                 purpose=purpose,
                 now=now,
                 at=Where.RELEASE,
-                place=self._place,
+                circumstances=self._circumstances,
             )
+            close_use(tx, receipt)
+            if noised is not None:
+                tx.save_noisy_answer(noised.answer)
             release = release_of(tx, self._credentials, current, leaving, identifier=receipt, ended=now)
             record_release(tx, self._credentials, release)
             tx.save_query(record)
@@ -239,8 +318,10 @@ class AnsweringQueries:
         purpose: str | None,
         partials: pa.Table,
         content: bytes,
+        noised: Noised | None,
     ) -> Leaving:
-        raw = raw_rows(partials, admission.access.published.dataset.columns)
+        # A noisy count of one is no row.
+        raw = 0 if noised else raw_rows(partials, admission.access.published.dataset.columns)
         output = ReleasedOutput(
             name="partials.arrow",
             kind="aggregate",
@@ -263,13 +344,48 @@ class AnsweringQueries:
             raw_rows=raw,
             raw_bytes=len(content) if raw else 0,
             suppressed=_suppressed(partials),
+            epsilon=None if noised is None else noised.account.as_data(),
         )
 
+    async def _turn_away(self, token: str, statement: str, purpose: str | None, reason: LanguageMap) -> None:
+        """Note a refusal by an agreement that opens nothing."""
+
+        def work(tx: Transaction) -> None:
+            agreement = agreement_behind(tx, token)
+            if agreement is not None:
+                self._refusing.tell(tx, _refused(agreement, statement, purpose, reason))
+
+        await self._store.transact(work)
+
     async def _note_refusal(
-        self, access: Access, statement: str, purpose: str | None, reason: LanguageMap
+        self,
+        access: Access,
+        statement: str,
+        purpose: str | None,
+        reason: LanguageMap,
+        spent: _Admission | None = None,
     ) -> None:
         record = self._refusal(access, statement, purpose, reason)
-        await self._store.transact(lambda tx: tx.save_query(record))
+        refused = _refused(access.agreement, statement, record.purpose, reason)
+
+        def work(tx: Transaction) -> None:
+            self._refusing.tell(tx, refused)
+            if spent is not None:
+                close_use(tx, spent.receipt)
+            tx.save_query(record)
+
+        try:
+            await self._store.transact(work)
+        except TooManyRefusalsError:
+            if spent is not None:
+                await self._store.transact(lambda tx: close_use(tx, spent.receipt))
+            raise
+
+    async def _return_use(self, admission: _Admission) -> None:
+        agreement, rule = admission.access.agreement.identifier, admission.permission.identifier
+        await self._store.transact(
+            lambda tx: give_back(tx, agreement, rule, admission.receipt, admission.started)
+        )
 
     async def _give_back(
         self, admission: _Admission, statement: str, purpose: str | None, failure: Exception
@@ -279,7 +395,13 @@ class AnsweringQueries:
         record = self._refusal(admission.access, statement, purpose, reason)
 
         def work(tx: Transaction) -> None:
-            tx.refund(admission.access.agreement.identifier, admission.permission.identifier)
+            agreement = admission.access.agreement.identifier
+            rule = admission.permission.identifier
+            give_back(tx, agreement, rule, admission.receipt, admission.started)
+            if isinstance(failure, UseRefusedError):
+                # It was permitted when it was asked, and is not any more.
+                refused = _refused(admission.access.agreement, statement, record.purpose, failure.reason)
+                self._refusing.write(tx, refused, account=agreement)
             tx.save_query(record)
 
         await self._store.transact(work)
@@ -301,6 +423,36 @@ class AnsweringQueries:
             suppressed_groups=0,
             created=self._clock.now(),
         )
+
+
+def _refused(
+    agreement: ContractAgreement, statement: str, purpose: str | None, reason: LanguageMap
+) -> Refused:
+    return refused_under(
+        agreement,
+        reason,
+        action=QUERY_ACTION,
+        purpose=purpose,
+        request_digest=hashlib.sha256(statement.encode()).hexdigest(),
+    )
+
+
+def _question(
+    plan: QueryPlan, restrictions: QueryRestrictions, published: PublishedDataset
+) -> NoisyQuestion | None:
+    """What is asked with noise; None where the agreement asks for none."""
+    if restrictions.noise is None:
+        return None
+    return noisy_question(plan, restrictions, published.privacy, published.dataset.columns)
+
+
+def _inquiry(admission: _Admission, question: NoisyQuestion, view: View) -> Inquiry:
+    terms, privacy = admission.restrictions.noise, admission.access.published.privacy
+    assert terms is not None  # noqa: S101 - there is no question without
+    assert privacy is not None  # noqa: S101 - likewise
+    # The projection's name stands for the data, and for all that was done to them.
+    data = {"projection": view.projection.name}
+    return Inquiry(question, admission.access.agreement, terms, privacy.epsilon_total, data)
 
 
 def _answered_statements(tx: Transaction, agreement: str) -> dict[str, str]:
@@ -336,4 +488,5 @@ def _stream(table: pa.Table) -> bytes:
 
 
 def _checks(restrictions: QueryRestrictions) -> tuple[str, ...]:
-    return ("aggregates only", *(limit["en"] for limit in limits_in_words(restrictions)), _OVERLAP_CHECK)
+    last = _OVERLAP_CHECK if restrictions.noise is None else _NOISE_CHECK
+    return ("aggregates only", *(limit["en"] for limit in limits_in_words(restrictions)), last)

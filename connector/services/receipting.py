@@ -70,6 +70,7 @@ class Leaving:
         raw_bytes: Bytes of raw data among it, as counted.
         suppressed: Groups that are withheld as too small.
         part: Which bytes of a file leave; None for a whole one.
+        epsilon: What it did to the agreement's budget of epsilon; None where there is none.
     """
 
     kind: Literal["query", "computation", "download"]
@@ -87,6 +88,7 @@ class Leaving:
     raw_bytes: int = 0
     suppressed: int = 0
     part: str | None = None
+    epsilon: Mapping[str, JsonValue] | None = None
 
 
 def release_of(
@@ -135,6 +137,7 @@ def release_of(
         suppressed_groups=leaving.suppressed,
         ledger_index=tx.ledger_size(),
         part=leaving.part,
+        epsilon=leaving.epsilon,
     )
 
 
