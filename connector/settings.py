@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +32,9 @@ from connector.evidence.did import did_of
 from connector.evidence.errors import DidError
 from connector.protocol.machine import Party
 from connector.protocol.workflow import Action, Rule, Workflow, WorkflowError
+from policies.circumstances import CalendarEvent, Circumstances
+from policies.facts import Partner
+from policies.places import PLACE
 
 ENVIRONMENT_PREFIX = "ALLMENDE_"
 _DELIMITER = "__"
@@ -31,7 +42,9 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LONGEST_NAME = 200
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
 _DOCUMENTATION = "See docs/configuration.md."
+_IRI = r"^[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`]+$"
 Port = Annotated[int, Field(ge=1, le=65535)]
+Iri = Annotated[str, Field(pattern=_IRI)]
 
 
 class ConfigurationError(Exception):
@@ -104,6 +117,43 @@ class WorkflowSetting(BaseModel):
         )
 
 
+class EventSetting(BaseModel):
+    """An event that policies can refer to by its name; the same one may take place several times."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME, pattern=r"^[^\x00-\x1f]+$")]
+    begins: Annotated[AwareDatetime, Field(alias="from")]
+    ends: Annotated[AwareDatetime, Field(alias="until")]
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.ends < self.begins:
+            raise ValueError(f"the event {self.name!r} ends before it begins")
+        return self
+
+
+class ParticipantSetting(BaseModel):
+    """A partner that the participant vouches for: its own statement, not a credential of a third party."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    participant: Annotated[str, Field(min_length=1)]
+    organisation: Iri | None = None
+    memberships: frozenset[Iri] = frozenset()
+    roles: frozenset[Iri] = frozenset()
+    security_levels: frozenset[Iri] = frozenset()
+    seat: Annotated[str, Field(pattern=f"^{PLACE.pattern}$")] | None = None
+    catena_x_member: bool = False
+    business_partner_number: Annotated[str, Field(pattern=r"^BPN[LSA][0-9A-Z]{12}$")] | None = None
+    business_partner_groups: frozenset[str] = frozenset()
+    framework_agreements: frozenset[str] = frozenset()
+
+    def partner(self) -> Partner:
+        """What policies are compared with."""
+        return Partner(**self.model_dump(exclude={"participant"}))
+
+
 class Settings(BaseSettings):
     """Everything that can be set.
 
@@ -112,7 +162,8 @@ class Settings(BaseSettings):
         public_url: Address at which others reach the public listener; the DID follows from it.
         data_dir: Directory of the database, the keys and working files.
         database_url: SQLAlchemy address; SQLite in `data_dir` if empty.
-        require_signatures: Refuse agreements that not both parties have signed.
+        place: Where the connector and its data are: a country or a NUTS region; unknown if empty.
+        require_signatures: Conclude no agreement that not both parties have signed.
         unsafe_loopback_http: Allow http and addresses of this machine; for demonstrations and tests.
         public: The public listener: protocol, DID document, catalog, data plane.
         management: The management listener: API and pages of the steward.
@@ -123,6 +174,8 @@ class Settings(BaseSettings):
             this machine only, unless `unsafe_mock_tokens` is set.
         unsafe_mock_tokens: Believe them on a listener that other machines reach.
         workflow: Rules that override what policies decide; the first one that matches counts.
+        events: Events that policies can refer to by name.
+        participants: Partners that the participant vouches for, each once.
     """
 
     model_config = SettingsConfigDict(
@@ -134,7 +187,8 @@ class Settings(BaseSettings):
     public_url: str
     data_dir: Path
     database_url: str = ""
-    require_signatures: bool = True
+    place: str = ""
+    require_signatures: bool = False
     unsafe_loopback_http: bool = False
     public: PublicListener = PublicListener()
     management: ManagementListener = ManagementListener()
@@ -143,6 +197,8 @@ class Settings(BaseSettings):
     mock_tokens: tuple[MockTokenSetting, ...] = ()
     unsafe_mock_tokens: bool = False
     workflow: tuple[WorkflowSetting, ...] = ()
+    events: tuple[EventSetting, ...] = ()
+    participants: tuple[ParticipantSetting, ...] = ()
 
     @model_validator(mode="after")
     def _tokens_stay_on_this_machine(self) -> Self:
@@ -168,6 +224,21 @@ class Settings(BaseSettings):
             raise ValueError(str(problem)) from problem
         return value
 
+    @field_validator("participants")
+    @classmethod
+    def _each_stands_once(cls, value: tuple[ParticipantSetting, ...]) -> tuple[ParticipantSetting, ...]:
+        names = [entry.participant for entry in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the participant {twice[0]} stands there twice")
+        return value
+
+    @field_validator("place")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if value and not PLACE.fullmatch(value):
+            raise ValueError("place must be an ISO 3166 country or a NUTS region, such as DE or DE11")
+        return value
+
     @field_validator("public_url")
     @classmethod
     def _is_plain_address(cls, value: str) -> str:
@@ -186,6 +257,15 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """Address of the database."""
         return self.database_url or f"sqlite:///{self.data_dir / 'allmende.sqlite'}"
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What the participant states about itself, the calendar and its partners."""
+        return Circumstances(
+            self.place or None,
+            tuple(CalendarEvent(entry.name, entry.begins, entry.ends) for entry in self.events),
+            {entry.participant: entry.partner() for entry in self.participants},
+        )
 
     @classmethod
     def settings_customise_sources(

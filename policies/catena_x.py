@@ -1,9 +1,9 @@
 """The policy terms of Catena-X 2025/9: their names, and what they are worth here.
 
-Two of them say until when data may be used, and a clock can check that. Three
-say who the partner is in the Catena-X register; that has to be checked before
-anything is opened, and this connector does not read that register, so they are
-refused. The rest are clauses of a contract: promises, shown as such.
+Two of them say until when data may be used, and a clock can check that. Four
+say who the partner is in Catena-X; the provider's own register of participants
+answers that, as credentials of Catena-X are not read. The rest are clauses of a
+contract: promises, shown as such.
 
 Source:
     Catena-X ODRL profile 2025-09 (https://w3id.org/catenax/2025/9/policy/).
@@ -12,7 +12,7 @@ Source:
 from collections.abc import Mapping
 from typing import Final
 
-from policies.model import LanguageMap, Operator
+from policies.model import Operator
 
 CATENA_X: Final = "https://w3id.org/catenax/2025/9/policy/"
 CATENA_X_PROFILES: Final = frozenset({CATENA_X + "profile2405", CATENA_X.removesuffix("/")})
@@ -54,7 +54,6 @@ CLAUSES: Final[Mapping[str, tuple[str, str, tuple[Operator, ...]]]] = {
     ),
     "DataUsageEndDefinition": ("Ende der Nutzung nach Vertrag", "end of use by contract", _EQ),
     "ExclusiveUsage": ("Ausschließliche Nutzung", "exclusive use", _EQ),
-    "FrameworkAgreement": ("Rahmenvertrag", "framework agreement", _EQ),
     "JurisdictionLocation": ("Gerichtsstand", "place of jurisdiction", _EQ),
     "JurisdictionLocationReference": (
         "Gerichtsstand nach Partei",
@@ -82,17 +81,20 @@ CLAUSES: Final[Mapping[str, tuple[str, str, tuple[Operator, ...]]]] = {
 }
 """The clauses of a contract, which nothing here can check: name to German, English, operators."""
 
-IDENTITIES: Final[Mapping[str, tuple[str, str]]] = {
-    "Membership": ("Mitgliedschaft in Catena-X", "membership of Catena-X"),
-    "BusinessPartnerNumber": ("Geschäftspartnernummer", "business partner number"),
-    "BusinessPartnerGroup": ("Gruppe von Geschäftspartnern", "group of business partners"),
-}
-"""What has to be checked before anything is opened, and cannot be."""
+_OR_NONE: Final = (Operator.IS_ANY_OF, Operator.IS_NONE_OF)
 
-NOT_IN_THE_REGISTER: Final[LanguageMap] = {
-    "de": "Dieser Connector liest keine Nachweise von Catena-X; nennen Sie die Partner mit ihrer DID.",
-    "en": "This connector reads no credentials of Catena-X; name the partners by their DID.",
+IDENTITIES: Final[Mapping[str, tuple[str, str, tuple[Operator, ...]]]] = {
+    "Membership": ("Mitgliedschaft in Catena-X", "membership of Catena-X", _EQ),
+    "BusinessPartnerNumber": ("Geschäftspartnernummer", "business partner number", _OR_NONE),
+    "BusinessPartnerGroup": ("Gruppe von Geschäftspartnern", "group of business partners", _OR_NONE),
+    "FrameworkAgreement": ("Rahmenvertrag", "framework agreement", _EQ),
 }
+"""Who the partner is in Catena-X: name to German, English, operators."""
+
+CATENA_X_MEMBERSHIP: Final = CATENA_X + "Membership"
+BUSINESS_PARTNER_NUMBER: Final = CATENA_X + "BusinessPartnerNumber"
+BUSINESS_PARTNER_GROUP: Final = CATENA_X + "BusinessPartnerGroup"
+FRAMEWORK_AGREEMENT: Final = CATENA_X + "FrameworkAgreement"
 
 _NAMES: Final = frozenset(
     {*CLAUSES, *IDENTITIES, "DataUsageEndDate", "DataUsageEndDurationDays", "access", "WarrantyDuration"}

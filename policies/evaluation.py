@@ -19,7 +19,7 @@ Source:
     docs/policy-profile.md.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -382,6 +382,10 @@ def _shown(found: object) -> str | None:
         return found.isoformat(timespec="seconds")
     if isinstance(found, tuple):
         return ", ".join(literal.lexical for literal in found)
+    if isinstance(found, Mapping):
+        found = frozenset(name for name, holds in found.items() if holds)
+    if isinstance(found, frozenset):
+        return ", ".join(sorted(found)) or "-"
     return None if found is None else str(found)
 
 

@@ -38,6 +38,36 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Partner:
+    """What a provider vouches for about a partner.
+
+    It is the provider's own statement about somebody it knows, not a credential
+    of a third party. An empty set says that there is none.
+
+    Attributes:
+        organisation: IRI of the organisation that the partner belongs to; None where that is not known.
+        memberships: IRIs of what the partner is a member of.
+        roles: IRIs of the roles that the partner has.
+        security_levels: IRIs of the security levels that the partner's connector has.
+        seat: Where the partner is seated: an ISO 3166 country or a NUTS region; None where that is not known.
+        catena_x_member: Whether the partner is an active member of Catena-X.
+        business_partner_number: The partner's number in Catena-X; None where that is not known.
+        business_partner_groups: Names of the groups of partners that it belongs to.
+        framework_agreements: Framework agreements that the partner has signed, with their versions.
+    """
+
+    organisation: str | None = None
+    memberships: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    security_levels: frozenset[str] = frozenset()
+    seat: str | None = None
+    catena_x_member: bool = False
+    business_partner_number: str | None = None
+    business_partner_groups: frozenset[str] = frozenset()
+    framework_agreements: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The state of the world, as the enforcing side measured it.
 
@@ -52,13 +82,11 @@ class Facts:
             it is known that it never was. A rule that is missing here is unknown.
         metered: For how long a rule has been used so far, per rule identifier;
             a rule that is missing here is unknown.
-        organisation: Identifier of the organisation that the assignee belongs
-            to, from a credential that was checked.
-        memberships: What the assignee is a member of, likewise; None is
-            unknown, an empty set is known to be none.
-        roles: Roles of the assignee, likewise.
+        partner: What the provider vouches for about the assignee; None where
+            it vouches for nothing, and then all of it is unknown.
         place: Where the use takes place: an ISO 3166 country or a NUTS region.
-        events: Names of the events that are going on; None is unknown.
+        events: Whether an event is going on, by its name; of an event that is
+            missing here nothing is known.
         world: What is known beyond that: collections, hierarchies, what was done.
     """
 
@@ -68,11 +96,9 @@ class Facts:
     fulfilled: frozenset[str] = frozenset()
     last_used: Mapping[str, datetime | None] = field(default_factory=dict)
     metered: Mapping[str, timedelta] = field(default_factory=dict)
-    organisation: str | None = None
-    memberships: frozenset[str] | None = None
-    roles: frozenset[str] | None = None
+    partner: Partner | None = None
     place: str | None = None
-    events: frozenset[str] | None = None
+    events: Mapping[str, bool] = field(default_factory=dict)
     world: World = field(default_factory=World)
 
     def __post_init__(self) -> None:

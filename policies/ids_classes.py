@@ -22,11 +22,15 @@ from policies.left_operands import (
     ELAPSED_TIME,
     EVENT,
     GROUP_UNIT,
+    METERED_TIME,
     MIN_GROUP_SIZE,
     PURPOSE,
     QUERY_CLASS,
     ROLE,
+    SEAT,
+    SECURITY_LEVEL,
     SPATIAL,
+    TIME_INTERVAL,
 )
 from policies.model import LanguageMap
 from policies.terms import Enforcement
@@ -96,11 +100,11 @@ IDS_CLASSES: Final = (
     _class(
         4,
         ("Rolle der Person", "user role"),
-        _NONE,
+        _LOCK,
         (ROLE,),
         (
-            "Nachweise über Rollen werden noch nicht gelesen.",
-            "Credentials about roles are not read yet.",
+            "Es zählen die Rollen des Partners im Register des Anbieters; wer dort fragt, sieht er nicht.",
+            "What counts are the partner's roles in the provider's register; which person asks is not seen.",
         ),
     ),
     _class(
@@ -126,21 +130,21 @@ IDS_CLASSES: Final = (
     _class(
         7,
         ("Ereignis", "event"),
-        _NONE,
+        _LOCK,
         (EVENT,),
         (
-            "Es gibt keinen Kalender von Ereignissen; Zeitpunkte lassen sich nennen.",
-            "There is no calendar of events; points in time can be named.",
+            "Der Anbieter hat einen Kalender von Ereignissen mit Namen.",
+            "The provider has a calendar of events with names.",
         ),
     ),
     _class(
         8,
         ("Sicherheitsstufe", "security level"),
-        _NONE,
-        (),
+        _LOCK,
+        (SECURITY_LEVEL,),
         (
-            "Nachweise über die Sicherheit eines Connectors werden noch nicht gelesen.",
-            "Credentials about the security of a connector are not read yet.",
+            "Es zählt das eigene Register des Anbieters; Zertifikate werden noch nicht gelesen.",
+            "What counts is the provider's own register; certificates are not read yet.",
         ),
     ),
     _class(
@@ -167,10 +171,10 @@ IDS_CLASSES: Final = (
         11,
         ("Zahl der Nutzungen", "number of uses"),
         _LOCK,
-        (COUNT,),
+        (COUNT, TIME_INTERVAL, METERED_TIME),
         (
-            "Jede Nutzung wird gezählt, bevor sie geschieht.",
-            "Each use is counted before it happens.",
+            "Jede Nutzung wird gezählt, bevor sie geschieht, und ihre Zeit vorgemerkt.",
+            "Each use is counted before it happens, and its time reserved.",
         ),
     ),
     _class(
@@ -273,21 +277,21 @@ IDS_CLASSES: Final = (
     _class(
         22,
         ("Sitz des Partners", "location of the participant"),
-        _NONE,
-        (),
+        _LOCK,
+        (SEAT,),
         (
-            "Nachweise über den Sitz werden noch nicht gelesen; Partner lassen sich einzeln nennen.",
-            "Credentials about a seat are not read yet; partners can be named one by one.",
+            "Es zählt der Sitz, den das eigene Register des Anbieters nennt.",
+            "What counts is the seat that the provider's own register states.",
         ),
     ),
     _class(
         23,
         ("Einwilligung", "consent"),
-        _NONE,
+        _LOCK,
         (CONSENT,),
         (
-            "Ein Register von Einwilligungen ist noch nicht angeschlossen.",
-            "No register of consents is connected yet.",
+            "Es gibt nur Zeilen derer, die eingewilligt haben; das Register wird bei jeder Nutzung gelesen.",
+            "Only rows of those who have consented exist; the register is read at each use.",
         ),
     ),
     _class(

@@ -16,7 +16,7 @@ from enum import StrEnum
 from policies.actions import ANY_ACTION, includes
 from policies.comparison import compare_literals, wanted_literals
 from policies.facts import Facts, Request
-from policies.left_operands import LEFT_OPERANDS, Where
+from policies.left_operands import LEFT_OPERANDS, PURPOSE, Where
 from policies.literals import Literal
 from policies.logic import JOIN, Truth, all_of, any_of
 from policies.model import (
@@ -303,7 +303,8 @@ class Judge:
             return False  # cannot be enforced anywhere, so nothing may be put off
         if operand.restricts or at not in operand.stations[constraint.operator]:
             return True
-        return at is Where.NEGOTIATION and not known
+        # Only a purpose may still be declared later; who the partner is, is known or not.
+        return at is Where.NEGOTIATION and not known and constraint.left_operand == PURPOSE
 
 
 _OF_TIME = frozenset({ValueType.DATE_TIME, ValueType.DURATION})

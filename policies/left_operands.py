@@ -17,9 +17,9 @@ from typing import Final
 from policies.actions import COMPUTE, QUERY, SERVED
 from policies.catena_x import (
     CATENA_X,
+    CATENA_X_MEMBERSHIP,
     CLAUSES,
     IDENTITIES,
-    NOT_IN_THE_REGISTER,
     USAGE_END_DATE,
     USAGE_END_DAYS,
 )
@@ -54,6 +54,8 @@ ASSIGNEE: Final = POLICY + "assignee"
 ORGANISATION: Final = POLICY + "organisation"
 MEMBERSHIP: Final = POLICY + "membership"
 ROLE: Final = POLICY + "role"
+SECURITY_LEVEL: Final = POLICY + "securityLevel"
+SEAT: Final = POLICY + "seat"
 QUERY_CLASS: Final = POLICY + "queryClass"
 GROUP_UNIT: Final = POLICY + "groupUnit"
 MIN_GROUP_SIZE: Final = POLICY + "minGroupSize"
@@ -75,6 +77,9 @@ EPSILON_TOTAL: Final = POLICY + "epsilonTotal"
 DELTA_TOTAL: Final = POLICY + "deltaTotal"
 CONTRIBUTION_BOUND: Final = POLICY + "contributionBound"
 FEDERATED_MIN_PARTICIPANTS: Final = POLICY + "federatedMinParticipants"
+
+NOISE: Final = (EPSILON_PER_QUERY, EPSILON_TOTAL, DELTA_TOTAL, CONTRIBUTION_BOUND)
+"""What asks for differential privacy; kept only where noise can be drawn."""
 
 _COLUMN = r"[a-z_][a-z0-9_]{0,62}"
 _NUMBER = r"(?=[0-9.]*[1-9])[0-9]{1,9}(\.[0-9]{1,9})?"
@@ -229,6 +234,23 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
         _at((Where.ACCESS,), Operator.LT, Operator.LTEQ),
         counted=True,
     ),
+    TIME_INTERVAL: LeftOperand(
+        {"de": "Zeitabstand zur letzten Nutzung", "en": "time since the last use"},
+        ValueType.DURATION,
+        _at((Where.ACCESS,), Operator.GT, Operator.GTEQ),
+        counted=True,
+    ),
+    METERED_TIME: LeftOperand(
+        {"de": "Gemessene Rechenzeit", "en": "metered computing time"},
+        ValueType.DURATION,
+        _at((Where.ACCESS,), Operator.LTEQ),
+        actions=(COMPUTE,),
+        counted=True,
+        remark={
+            "de": "Gemessen wird, wie lange Berechnungen laufen; eine läuft nie länger, als noch übrig ist.",
+            "en": "What is metered is how long computations run; none runs for longer than what is left.",
+        },
+    ),
     ASSIGNEE: LeftOperand(
         {"de": "Partner", "en": "partner"},
         ValueType.IRI,
@@ -270,6 +292,15 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
             "wo das Ergebnis hinkommt, wird nicht geprüft.",
             "en": "What counts is the place at which the provider computes, as the provider has stated it; "
             "where the result goes is not checked.",
+        },
+    ),
+    EVENT: LeftOperand(
+        {"de": "Ereignis", "en": "event"},
+        ValueType.TEXT,
+        _at(_WHILE_USED, Operator.EQ, Operator.IS_ANY_OF, Operator.IS_NONE_OF),
+        remark={
+            "de": "Wann das Ereignis ist, steht im Kalender des Anbieters.",
+            "en": "When the event takes place is stated in the provider's calendar.",
         },
     ),
     ALGORITHM_DIGEST: LeftOperand(
@@ -361,6 +392,7 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
     CONSENT: LeftOperand(
         {"de": "Einwilligungsregister", "en": "consent register"},
         ValueType.NAME,
+        _at((Where.ACCESS,), *_EACH),
         actions=(QUERY, COMPUTE),
         restricts=True,
     ),
@@ -390,6 +422,7 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
     EPSILON_PER_QUERY: LeftOperand(
         {"de": "Epsilon je Abfrage", "en": "epsilon per query"},
         ValueType.DECIMAL,
+        _at((Where.RELEASE,), Operator.LTEQ),
         actions=(QUERY,),
         restricts=True,
         form=POSITIVE_NUMBER,
@@ -397,6 +430,7 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
     EPSILON_TOTAL: LeftOperand(
         {"de": "Epsilon insgesamt", "en": "epsilon in total"},
         ValueType.DECIMAL,
+        _at((Where.ACCESS,), Operator.LTEQ),
         actions=(QUERY,),
         restricts=True,
         form=POSITIVE_NUMBER,
@@ -404,13 +438,19 @@ _MEASURED: Final[Mapping[str, LeftOperand]] = {
     DELTA_TOTAL: LeftOperand(
         {"de": "Delta insgesamt", "en": "delta in total"},
         ValueType.DECIMAL,
+        _at((Where.RELEASE,), Operator.LTEQ),
         actions=(QUERY,),
         restricts=True,
         form=PROBABILITY,
+        remark={
+            "de": "Das Rauschen hier verbraucht nie Delta.",
+            "en": "The noise that is drawn here never spends delta.",
+        },
     ),
     CONTRIBUTION_BOUND: LeftOperand(
         {"de": "Höchstzahl der Zeilen je Einheit", "en": "most rows of one unit"},
         ValueType.POSITIVE,
+        _at((Where.RELEASE,), Operator.LTEQ),
         actions=(QUERY,),
         restricts=True,
     ),
@@ -420,49 +460,60 @@ _AND_DELETED: Final[LanguageMap] = {
     "de": "Dass danach gelöscht wird, was schon herausgegeben ist, ist eine Zusage des Partners.",
     "en": "That what was already released is deleted then is a promise of the partner.",
 }
-_NO_CREDENTIALS: Final[LanguageMap] = {
-    "de": "Dieser Connector liest noch keine Nachweise von Partnern; "
-    "nennen Sie die Partner mit ihrer DID (assignee).",
-    "en": "This connector reads no credentials of partners yet; name the partners by their DID (assignee).",
+_VOUCHED_FOR: Final[LanguageMap] = {
+    "de": "Geprüft wird, was der Anbieter in seinem eigenen Teilnehmerregister über den Partner sagt; "
+    "Nachweise Dritter liest er nicht.",
+    "en": "What is checked is what the provider states about the partner in its own register of "
+    "participants; it reads no credentials of third parties.",
 }
-_NO_CALENDAR: Final[LanguageMap] = {
-    "de": "Dieser Connector hat keinen Kalender von Ereignissen; nennen Sie Zeitpunkte (dateTime).",
-    "en": "This connector has no calendar of events; name points in time (dateTime).",
+_OF_THE_PARTNER: Final[LanguageMap] = {
+    "de": _VOUCHED_FOR["de"] + " Welcher Mensch für den Partner handelt, sieht er nicht.",
+    "en": _VOUCHED_FOR["en"] + " Which person acts for the partner, it does not see.",
 }
-_NO_TIMES_OF_USE: Final[LanguageMap] = {
-    "de": "Dieser Connector hält nicht fest, wann und wie lange genutzt wurde; "
-    "begrenzen Sie die Zahl der Nutzungen (count).",
-    "en": "This connector does not keep when and for how long data were used; "
-    "limit the number of uses (count).",
-}
+_THROUGHOUT: Final = (Where.NEGOTIATION, *_WHILE_USED)
+_OF_SEVERAL: Final = (Operator.EQ, Operator.IS_ANY_OF, Operator.IS_ALL_OF, Operator.IS_NONE_OF)
 
-_WITHOUT_A_SOURCE: Final[Mapping[str, LeftOperand]] = {
-    TIME_INTERVAL: LeftOperand(
-        {"de": "Zeitabstand zur letzten Nutzung", "en": "time since the last use"},
-        ValueType.DURATION,
-        reason=_NO_TIMES_OF_USE,
-    ),
-    METERED_TIME: LeftOperand(
-        {"de": "Gemessene Nutzungszeit", "en": "metered time"},
-        ValueType.DURATION,
-        reason=_NO_TIMES_OF_USE,
-    ),
-    EVENT: LeftOperand({"de": "Ereignis", "en": "event"}, ValueType.TEXT, reason=_NO_CALENDAR),
+_REGISTERED: Final[Mapping[str, LeftOperand]] = {
     ORGANISATION: LeftOperand(
         {"de": "Organisation des Partners", "en": "organisation of the partner"},
         ValueType.IRI,
-        reason=_NO_CREDENTIALS,
+        _at(_THROUGHOUT, Operator.EQ, Operator.IS_ANY_OF, Operator.IS_NONE_OF),
+        remark=_VOUCHED_FOR,
     ),
     MEMBERSHIP: LeftOperand(
-        {"de": "Mitgliedschaft", "en": "membership"}, ValueType.IRI, reason=_NO_CREDENTIALS
+        {"de": "Mitgliedschaft", "en": "membership"},
+        ValueType.IRI,
+        _at(_THROUGHOUT, *_OF_SEVERAL),
+        remark=_VOUCHED_FOR,
     ),
-    ROLE: LeftOperand({"de": "Rolle", "en": "role"}, ValueType.IRI, reason=_NO_CREDENTIALS),
+    ROLE: LeftOperand(
+        {"de": "Rolle", "en": "role"}, ValueType.IRI, _at(_THROUGHOUT, *_OF_SEVERAL), remark=_OF_THE_PARTNER
+    ),
+    SECURITY_LEVEL: LeftOperand(
+        {"de": "Sicherheitsstufe des Partners", "en": "security level of the partner"},
+        ValueType.IRI,
+        _at(_THROUGHOUT, *_OF_SEVERAL),
+        remark=_VOUCHED_FOR,
+    ),
+    SEAT: LeftOperand(
+        {"de": "Sitz des Partners", "en": "seat of the partner"},
+        ValueType.TEXT,
+        _at(_THROUGHOUT, Operator.IS_PART_OF, Operator.IS_ANY_OF, Operator.IS_NONE_OF),
+        form=PLACE_CODE,
+        remark=_VOUCHED_FOR,
+    ),
     **{
-        CATENA_X + name: LeftOperand({"de": de, "en": en}, reason=NOT_IN_THE_REGISTER)
-        for name, (de, en) in IDENTITIES.items()
+        CATENA_X + name: LeftOperand(
+            {"de": de, "en": en},
+            ValueType.TEXT,
+            _at(_THROUGHOUT, *operators),
+            choices=frozenset({"active"}) if CATENA_X + name == CATENA_X_MEMBERSHIP else frozenset(),
+            remark=_VOUCHED_FOR,
+        )
+        for name, (de, en, operators) in IDENTITIES.items()
     },
 }
-"""Left operands that could be measured as soon as something hands in the fact (`policies.facts`)."""
+"""Left operands that the provider's own register of participants answers."""
 
 _DECLARED: Final[Mapping[str, LeftOperand]] = {
     FEDERATED_MIN_PARTICIPANTS: LeftOperand(
@@ -534,7 +585,7 @@ _DECIMALS: Final = frozenset({"payAmount", "percentage"})
 LEFT_OPERANDS: Final[Mapping[str, LeftOperand]] = {
     **_MEASURED,
     **_CATENA_X_CLOCK,
-    **_WITHOUT_A_SOURCE,
+    **_REGISTERED,
     **_DECLARED,
     **{
         ODRL + name: LeftOperand(

@@ -6,8 +6,15 @@ from decimal import Decimal
 from typing import Final
 
 from policies import purposes
-from policies.catena_x import USAGE_END_DATE, USAGE_END_DAYS
-from policies.facts import Facts, Request
+from policies.catena_x import (
+    BUSINESS_PARTNER_GROUP,
+    BUSINESS_PARTNER_NUMBER,
+    CATENA_X_MEMBERSHIP,
+    FRAMEWORK_AGREEMENT,
+    USAGE_END_DATE,
+    USAGE_END_DAYS,
+)
+from policies.facts import Facts, Partner, Request
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ASSIGNEE,
@@ -23,6 +30,8 @@ from policies.left_operands import (
     PURPOSE,
     RECIPIENT,
     ROLE,
+    SEAT,
+    SECURITY_LEVEL,
     SPATIAL,
     TIME_INTERVAL,
 )
@@ -31,8 +40,8 @@ from policies.model import Constraint, Operator
 from policies.places import is_within
 from policies.values import Value, read_value
 
-Found = Value | frozenset[str]
-"""What was measured: one value, or all that apply, such as somebody's roles."""
+Found = Value | frozenset[str] | Mapping[str, bool]
+"""What was measured: one value, all that apply, such as somebody's roles, or whether each of several does."""
 
 Measure = Callable[[Request, Facts, str], Found | None]
 """Measures a left operand for the rule with this identifier; None where nothing is known."""
@@ -56,6 +65,15 @@ def _since_last_use(_: Request, facts: Facts, rule: str) -> timedelta | None:
     return timedelta.max if last is None else facts.now - last
 
 
+def _vouched_for(measure: Callable[[Partner], Found | None]) -> Measure:
+    """Measure something about a partner that the provider vouches for; of any other nothing is known."""
+    return lambda _, facts, __: None if facts.partner is None else measure(facts.partner)
+
+
+def _only(value: str | None) -> frozenset[str] | None:
+    return None if value is None else frozenset({value})
+
+
 MEASURES: Final[Mapping[str, Measure]] = {
     PURPOSE: lambda request, _, __: request.purpose,
     DATE_TIME: lambda _, facts, __: facts.now.astimezone(UTC),
@@ -66,11 +84,19 @@ MEASURES: Final[Mapping[str, Measure]] = {
     COUNT: _next_use,
     ASSIGNEE: lambda request, _, __: request.assignee,
     RECIPIENT: lambda request, _, __: request.recipient or request.assignee,
-    ORGANISATION: lambda _, facts, __: facts.organisation,
-    MEMBERSHIP: lambda _, facts, __: facts.memberships,
-    ROLE: lambda _, facts, __: facts.roles,
+    ORGANISATION: _vouched_for(lambda partner: partner.organisation),
+    MEMBERSHIP: _vouched_for(lambda partner: partner.memberships),
+    ROLE: _vouched_for(lambda partner: partner.roles),
+    SECURITY_LEVEL: _vouched_for(lambda partner: partner.security_levels),
+    SEAT: _vouched_for(lambda partner: partner.seat),
+    CATENA_X_MEMBERSHIP: _vouched_for(
+        lambda partner: frozenset({"active"}) if partner.catena_x_member else frozenset()
+    ),
+    BUSINESS_PARTNER_NUMBER: _vouched_for(lambda partner: _only(partner.business_partner_number)),
+    BUSINESS_PARTNER_GROUP: _vouched_for(lambda partner: partner.business_partner_groups),
+    FRAMEWORK_AGREEMENT: _vouched_for(lambda partner: partner.framework_agreements),
     SPATIAL: lambda _, facts, __: facts.place,
-    EVENT: lambda _, facts, __: facts.events,
+    EVENT: lambda _, facts, __: facts.events or None,
     ALGORITHM_DIGEST: lambda request, _, __: request.algorithm_digest,
     USAGE_END_DATE: lambda _, facts, __: facts.now.astimezone(UTC),
     USAGE_END_DAYS: _since_agreed,
@@ -111,6 +137,8 @@ def holds(constraint: Constraint, found: Found | None) -> Truth:
         return None
     if isinstance(found, frozenset):
         return _among(constraint.operator, found, constraint.right_operand)
+    if isinstance(found, Mapping):
+        return _each(constraint.operator, [found.get(name) for name in constraint.right_operand])
     if constraint.left_operand in _HIERARCHIES:
         return _contained(constraint, str(found))
     values = tuple(
@@ -178,6 +206,7 @@ _ORDERS: Final[Mapping[Operator, Callable[[Value, Value | None], Truth]]] = {
 _HIERARCHIES: Final[Mapping[str, tuple[Callable[[str, str], Truth], Operator]]] = {
     PURPOSE: (purposes.is_a, Operator.IS_A),
     SPATIAL: (is_within, Operator.IS_PART_OF),
+    SEAT: (is_within, Operator.IS_PART_OF),
 }
 """What may contain what, per left operand (the narrower one first), and the operator that asks for it."""
 
@@ -203,6 +232,17 @@ def _among(operator: Operator, found: frozenset[str], wanted: tuple[str, ...]) -
     if operator is Operator.IS_ANY_OF:
         return not found.isdisjoint(wanted)
     return found.isdisjoint(wanted) if operator in {Operator.NEQ, Operator.IS_NONE_OF} else None
+
+
+def _each(operator: Operator, wanted: list[Truth]) -> Truth:
+    """Join what is known of each name that is wanted; of a name that nobody knows, nothing is."""
+    if not wanted:
+        return None
+    if operator in {Operator.EQ, Operator.IS_ALL_OF}:
+        return all_of(wanted)
+    if operator is Operator.IS_ANY_OF:
+        return any_of(wanted)
+    return not_(any_of(wanted)) if operator in {Operator.NEQ, Operator.IS_NONE_OF} else None
 
 
 _LAST_MOMENTS: Final = frozenset({USAGE_END_DATE, USAGE_END_DAYS})

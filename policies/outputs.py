@@ -16,13 +16,12 @@ Source:
 import json
 import math
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, deserialize
 
 from policies.errors import PolicyError
 from policies.model import LanguageMap
@@ -42,8 +41,11 @@ _MOST_TENSORS = 64
 _HEADER_LENGTH = 8
 _HEADER_BYTES = 64 << 10
 _MOST_DIMENSIONS = 8
-_NUMBER_TYPES = ("F32", "F64")
+_NUMBER_TYPES: Final = {"F32": "f", "F64": "d"}
+"""The precisions of tensors: their names there, and how `struct` calls them."""
+_SINGLE: Final = "F32"
 _LARGEST_NUMBER = 8
+_ALIGNMENT: Final = 8
 
 
 class OutputRefusedError(PolicyError):
@@ -207,7 +209,7 @@ def _check_model(name: str, content: bytes, max_parameters: int) -> CheckedOutpu
     parameters = _count_parameters(name, _parse_header(name, content))
     if parameters > max_parameters:
         raise OutputRefusedError(name, _too_many_parameters(name, max_parameters))
-    encoded = save(_single_precision(name, content))
+    encoded = _encoded(_single_precision(name, content))
     checks = (
         "declared",
         "safetensors without metadata",
@@ -241,7 +243,7 @@ def _count_parameters(name: str, header: Mapping[str, JsonValue]) -> int:
 
 
 def _size(name: str, tensor: JsonValue) -> int:
-    if not isinstance(tensor, dict) or tensor.get("dtype") not in _NUMBER_TYPES:
+    if not isinstance(tensor, dict) or tensor.get("dtype") not in list(_NUMBER_TYPES):
         raise OutputRefusedError(name, _not_model(name))
     shape = tensor.get("shape")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
@@ -252,17 +254,59 @@ def _size(name: str, tensor: JsonValue) -> int:
     return math.prod(sizes)
 
 
-def _single_precision(name: str, content: bytes) -> dict[str, NDArray[np.float32]]:
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor in single precision.
+
+    Attributes:
+        shape: Its extents.
+        content: Its numbers, encoded.
+    """
+
+    shape: tuple[int, ...]
+    content: bytes
+
+
+def _single_precision(name: str, content: bytes) -> dict[str, _Tensor]:
     try:
-        tensors = load(content)
+        stored = deserialize(content)  # type: ignore[no-untyped-call]  # the library states no types
+        return {tensor: _converted(found) for tensor, found in stored}
     except (SafetensorError, ValueError, KeyError) as error:
         raise OutputRefusedError(name, _not_model(name)) from error
-    with np.errstate(over="ignore"):  # too large for single precision becomes infinite, and is refused
-        # Adding makes a number without a dimension one of NumPy's scalars, which is no tensor.
-        single = {key: np.asarray(tensors[key].astype(np.float32) + np.float32(0)) for key in sorted(tensors)}
-    if not all(np.isfinite(tensor).all() for tensor in single.values()):
-        raise OutputRefusedError(name, _not_finite(name))
-    return single
+    except OverflowError as error:
+        raise OutputRefusedError(name, _not_finite(name)) from error
+
+
+def _converted(stored: Mapping[str, Any]) -> _Tensor:
+    numbers = _numbers(stored["dtype"], stored["data"])
+    if not all(map(math.isfinite, numbers)):
+        raise OverflowError
+    single = _numbers(_SINGLE, _packed(numbers))
+    # The sign of a zero says nothing; a number that has just become one had a sign, too.
+    return _Tensor(tuple(stored["shape"]), _packed([number + 0.0 for number in single]))
+
+
+def _numbers(dtype: str, content: bytes) -> tuple[float, ...]:
+    kind = _NUMBER_TYPES[dtype]
+    return struct.unpack(f"<{len(content) // struct.calcsize(kind)}{kind}", content)
+
+
+def _packed(numbers: Sequence[float]) -> bytes:
+    """Encode numbers in single precision; `OverflowError` where one is too large for it."""
+    return struct.pack(f"<{len(numbers)}{_NUMBER_TYPES[_SINGLE]}", *numbers)
+
+
+def _encoded(tensors: Mapping[str, _Tensor]) -> bytes:
+    header: dict[str, JsonValue] = {}
+    data = b""
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        end = len(data) + len(tensor.content)
+        header[name] = {"dtype": _SINGLE, "shape": list(tensor.shape), "data_offsets": [len(data), end]}
+        data += tensor.content
+    written = json.dumps(header, separators=(",", ":")).encode()
+    written += b" " * (-len(written) % _ALIGNMENT)
+    return len(written).to_bytes(_HEADER_LENGTH, "little") + written + data
 
 
 def _undeclared(name: str) -> LanguageMap:

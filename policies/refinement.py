@@ -18,6 +18,7 @@ from policies.actions import COMPUTE, QUERY, includes
 from policies.left_operands import (
     ALLOWED_COLUMN,
     COLUMN_MASK,
+    CONSENT,
     DENIED_COLUMN,
     GROUP_UNIT,
     LEFT_OPERANDS,
@@ -63,7 +64,7 @@ _LIMITS: Final = frozenset(
 )
 """Limits that are compared as a whole, with the defaults that fill their silence."""
 
-_CUMULATIVE: Final = (DENIED_COLUMN, COLUMN_MASK, ROW_FILTER)
+_CUMULATIVE: Final = (DENIED_COLUMN, COLUMN_MASK, ROW_FILTER, CONSENT)
 """Limits of which every value takes something away: more of them is tighter."""
 
 

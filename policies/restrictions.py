@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 from policies.actions import RAW, REPRODUCE, includes
@@ -10,23 +12,41 @@ from policies.left_operands import (
     ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
     COLUMN_MASK,
+    CONSENT,
+    CONTRIBUTION_BOUND,
     COUNT,
     DENIED_COLUMN,
     DOMINANCE_FORM,
+    EPSILON_PER_QUERY,
+    EPSILON_TOTAL,
     GROUP_UNIT,
     LEFT_OPERANDS,
     MAX_CELL_DOMINANCE,
     MAX_RESULT_ROWS,
+    METERED_TIME,
     MIN_GROUP_ROWS,
     MIN_GROUP_SIZE,
+    NOISE,
     OUTPUT_KIND,
     OUTPUT_REVIEW,
     P_PERCENT,
     ROUNDING_BASE,
     ROW_FILTER,
+    TIME_INTERVAL,
 )
 from policies.masks import Mask, parse_mask
-from policies.model import AnyConstraint, Connective, Constraint, LanguageMap, Operator, Permission, Policy
+from policies.model import (
+    AnyConstraint,
+    Connective,
+    Constraint,
+    LanguageMap,
+    Operator,
+    Permission,
+    Policy,
+    Prohibition,
+)
+from policies.privacy import NoiseTerms
+from policies.values import ValueType, read_value
 from schemas.strict_json import JsonValue
 
 DEFAULT_MINIMUM_ROWS: Final = 10
@@ -58,6 +78,10 @@ class QueryRestrictions:
         dominance: The (n,k) rules that a released sum keeps; all of them.
         p_percent: The p% rule that a released sum keeps; None where there is none.
         rounding_base: Counts leave as multiples of it; None where they leave as they are.
+        noise: What differential privacy asks; None where exact figures leave. With
+            noise no exact figure is checked: the minimum of rows is one of noisy rows.
+        consents: Names of the provider's registers of consents: only rows of
+            those who have consented in each of them exist.
     """
 
     columns: tuple[str, ...] | None
@@ -71,6 +95,8 @@ class QueryRestrictions:
     dominance: tuple[DominanceRule, ...] = ()
     p_percent: int | None = None
     rounding_base: int | None = None
+    noise: NoiseTerms | None = None
+    consents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,8 @@ class ComputationRestrictions:
         masks: How columns are changed before the job sees them.
         row_filters: Names of the provider's filters that decide which rows
             the job sees; all of them.
+        consents: Names of the provider's registers of consents: the job sees
+            only rows of those who have consented in each of them.
     """
 
     columns: tuple[str, ...] | None
@@ -98,6 +126,7 @@ class ComputationRestrictions:
     denied: tuple[str, ...] = ()
     masks: tuple[Mask, ...] = ()
     row_filters: tuple[str, ...] = ()
+    consents: tuple[str, ...] = ()
 
 
 def query_restrictions(permission: Permission) -> QueryRestrictions:
@@ -115,10 +144,11 @@ def query_restrictions(permission: Permission) -> QueryRestrictions:
     unit = min(values_in(permission, GROUP_UNIT), default=None)
     size = _largest(permission, MIN_GROUP_SIZE)
     rows = _largest(permission, MIN_GROUP_ROWS) or DEFAULT_MINIMUM_ROWS
+    noise = _noise(permission)
     return QueryRestrictions(
         columns=_columns(permission),
         group_unit=unit,
-        minimum_units=1 if unit is None else size or DEFAULT_MINIMUM_UNITS,
+        minimum_units=1 if unit is None or noise else size or DEFAULT_MINIMUM_UNITS,
         minimum_rows=max(rows, size or 1) if unit is None else rows,
         maximum_result_rows=min(_numbers(permission, MAX_RESULT_ROWS), default=DEFAULT_MAXIMUM_RESULT_ROWS),
         denied=_named(permission, DENIED_COLUMN),
@@ -127,6 +157,8 @@ def query_restrictions(permission: Permission) -> QueryRestrictions:
         dominance=_dominance(permission),
         p_percent=_largest(permission, P_PERCENT),
         rounding_base=_largest(permission, ROUNDING_BASE),
+        noise=noise,
+        consents=_named(permission, CONSENT),
     )
 
 
@@ -149,6 +181,7 @@ def computation_restrictions(permission: Permission) -> ComputationRestrictions:
         denied=_named(permission, DENIED_COLUMN),
         masks=_masks(permission),
         row_filters=_named(permission, ROW_FILTER),
+        consents=_named(permission, CONSENT),
     )
 
 
@@ -173,8 +206,7 @@ def opens_raw_data(permission: Permission) -> bool:
     """
     return includes(permission.action, REPRODUCE) and all(
         part.left_operand in LEFT_OPERANDS and REPRODUCE in LEFT_OPERANDS[part.left_operand].actions
-        for constraint in (*permission.constraints, *permission.refinements)
-        for part in _comparisons(constraint)
+        for part in comparisons_of(permission)
     )
 
 
@@ -207,10 +239,44 @@ def use_limit(permission: Permission) -> int | None:
     return max(min(limits), 0) if limits else None
 
 
+def least_interval(permission: Permission) -> timedelta | None:
+    """Say how far apart two uses must lie at least; None where the permission does not say."""
+    found = [
+        length + (_INSTANT if part.operator is Operator.GT else timedelta(0))
+        for part, length in _durations(permission, TIME_INTERVAL)
+    ]
+    return max(found, default=None)
+
+
+def most_metered(permission: Permission) -> timedelta | None:
+    """Say for how long computations may run in all; None where the permission does not say."""
+    return min((length for _, length in _durations(permission, METERED_TIME)), default=None)
+
+
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+def _durations(permission: Permission, left_operand: str) -> Iterator[tuple[Constraint, timedelta]]:
+    for part in limits_of(permission):
+        if part.left_operand == left_operand:
+            length = read_value(ValueType.DURATION, part.right_operand[0], part.data_type)
+            if not isinstance(length, timedelta):
+                raise ValueError(
+                    f"{part.right_operand} is no duration; a policy that is read holds none such."
+                )
+            yield part, length
+
+
 def limits_of(permission: Permission) -> Iterator[Constraint]:
     """Yield the comparisons that hold in every case: those outside `or` and `xone`."""
     for constraint in (*permission.constraints, *permission.refinements):
         yield from _always(constraint)
+
+
+def comparisons_of(rule: Permission | Prohibition) -> Iterator[Constraint]:
+    """Yield every comparison of a rule, those inside `or` and `xone`, too."""
+    for constraint in (*rule.constraints, *rule.refinements):
+        yield from _comparisons(constraint)
 
 
 def values_in(permission: Permission, left_operand: str) -> set[str]:
@@ -245,6 +311,21 @@ def _numbers(permission: Permission, left_operand: str) -> list[int]:
 
 def _largest(permission: Permission, left_operand: str) -> int | None:
     return max(_numbers(permission, left_operand), default=None)
+
+
+def _noise(permission: Permission) -> NoiseTerms | None:
+    """Collect what is asked of noise; silence about a budget means nothing may be spent."""
+    if not any(values_in(permission, term) for term in NOISE):
+        return None
+    return NoiseTerms(
+        epsilon_per_query=_smallest(permission, EPSILON_PER_QUERY),
+        epsilon_total=_smallest(permission, EPSILON_TOTAL),
+        contribution_bound=min(_numbers(permission, CONTRIBUTION_BOUND), default=None),
+    )
+
+
+def _smallest(permission: Permission, left_operand: str) -> Decimal:
+    return min(map(Decimal, values_in(permission, left_operand)), default=Decimal(0))
 
 
 def _common(permission: Permission, left_operand: str) -> tuple[str, ...] | None:
@@ -298,14 +379,22 @@ def _in_words(limits: QueryRestrictions) -> Iterator[tuple[object, str, str]]:
         )
     for name in limits.row_filters:
         yield True, f"nur Zeilen des Filters {name}", f"only rows of the filter {name}"
+    for name in limits.consents:
+        yield (
+            True,
+            f"nur Zeilen mit Einwilligung im Register {name}",
+            f"only rows with consent in the register {name}",
+        )
     units, unit = limits.minimum_units, limits.group_unit
     yield (
-        unit,
+        unit and not limits.noise,
         f"mindestens {units} verschiedene {unit}",
         f"at least {units} different {unit}",
     )
-    rows = limits.minimum_rows
-    yield True, f"mindestens {rows} Zeilen je Gruppe", f"at least {rows} rows per group"
+    rows, noisy = limits.minimum_rows, limits.noise is not None
+    yield not noisy, f"mindestens {rows} Zeilen je Gruppe", f"at least {rows} rows per group"
+    yield noisy, f"mindestens {rows} verrauschte Zeilen je Gruppe", f"at least {rows} noisy rows per group"
+    yield from _noise_in_words(limits)
     for rule in limits.dominance:
         n, k = rule.largest, rule.percent
         yield (
@@ -319,6 +408,19 @@ def _in_words(limits: QueryRestrictions) -> Iterator[tuple[object, str, str]]:
     yield base, f"Zahlen gerundet auf Vielfache von {base}", f"counts rounded to multiples of {base}"
     most = limits.maximum_result_rows
     yield True, f"höchstens {most} Gruppen", f"at most {most} groups"
+
+
+def _noise_in_words(limits: QueryRestrictions) -> Iterator[tuple[object, str, str]]:
+    terms = limits.noise
+    if terms is not None:
+        each, total, unit = terms.epsilon_per_query, terms.epsilon_total, limits.group_unit
+        yield (
+            True,
+            f"Rauschen (differential privacy) je {unit}: Epsilon {each} je neuer Frage, {total} insgesamt",
+            f"noise (differential privacy) per {unit}: epsilon {each} per new question, {total} in total",
+        )
+        bound = terms.contribution_bound
+        yield bound, f"höchstens {bound} Zeilen je {unit}", f"at most {bound} rows per {unit}"
 
 
 def as_data(restrictions: QueryRestrictions | ComputationRestrictions) -> dict[str, JsonValue]:

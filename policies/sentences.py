@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from policies.catena_x import USAGE_END_DATE, USAGE_END_DAYS
+from policies.catena_x import (
+    BUSINESS_PARTNER_GROUP,
+    BUSINESS_PARTNER_NUMBER,
+    CATENA_X_MEMBERSHIP,
+    FRAMEWORK_AGREEMENT,
+    USAGE_END_DATE,
+    USAGE_END_DAYS,
+)
 from policies.left_operands import (
     ALGORITHM_DIGEST,
     ALLOWED_COLUMN,
@@ -19,6 +26,7 @@ from policies.left_operands import (
     ELAPSED_TIME,
     EPSILON_PER_QUERY,
     EPSILON_TOTAL,
+    EVENT,
     FEDERATED_MIN_PARTICIPANTS,
     GROUP_UNIT,
     MAX_CELL_DOMINANCE,
@@ -27,6 +35,7 @@ from policies.left_operands import (
     METERED_TIME,
     MIN_GROUP_ROWS,
     MIN_GROUP_SIZE,
+    ORGANISATION,
     OUTPUT_KIND,
     P_PERCENT,
     PURPOSE,
@@ -35,6 +44,8 @@ from policies.left_operands import (
     ROLE,
     ROUNDING_BASE,
     ROW_FILTER,
+    SEAT,
+    SECURITY_LEVEL,
     SPATIAL,
     TIME_INTERVAL,
 )
@@ -117,6 +128,10 @@ PERMISSION_SENTENCES: Final[Mapping[tuple[str, Operator], tuple[str, str]]] = {
         "Nur Zeilen von denen, die im Register {values} eingewilligt haben.",
         "Only rows of those who have consented in the register {values}.",
     ),
+    (CONSENT, Operator.IS_ALL_OF): (
+        "Nur Zeilen von denen, die in jedem dieser Register eingewilligt haben: {values}.",
+        "Only rows of those who have consented in each of these registers: {values}.",
+    ),
     (MAX_CELL_DOMINANCE, _EQ): (
         "Herausgegeben werden nur Gruppen, in denen wenige nicht fast alles ausmachen: {values}.",
         "Only groups are released in which few do not make up almost everything: {values}.",
@@ -169,9 +184,13 @@ PERMISSION_SENTENCES: Final[Mapping[tuple[str, Operator], tuple[str, str]]] = {
         "Zwischen zwei Nutzungen liegen mindestens {values}.",
         "At least {values} lie between two uses.",
     ),
+    (TIME_INTERVAL, Operator.GT): (
+        "Zwischen zwei Nutzungen liegen mehr als {values}.",
+        "More than {values} lie between two uses.",
+    ),
     (METERED_TIME, Operator.LTEQ): (
-        "Höchstens {values} Nutzungszeit insgesamt.",
-        "At most {values} of use in total.",
+        "Höchstens {values} Rechenzeit insgesamt.",
+        "At most {values} of computing in total.",
     ),
     (RECIPIENT, _EQ): ("Das Ergebnis bekommt nur {values}.", "Only {values} gets the result."),
     (RECIPIENT, _ANY): (
@@ -184,8 +203,92 @@ PERMISSION_SENTENCES: Final[Mapping[tuple[str, Operator], tuple[str, str]]] = {
     ),
     (SPATIAL, Operator.IS_PART_OF): ("Nur in {values}.", "Only in {values}."),
     (SPATIAL, _ANY): ("Nur in einem von: {values}.", "Only in one of: {values}."),
+    (SPATIAL, _NONE): ("In keinem von: {values}.", "In none of: {values}."),
+    (EVENT, _EQ): ("Nur während: {values}.", "Only during: {values}."),
+    (EVENT, _ANY): ("Nur während eines von: {values}.", "Only during one of: {values}."),
+    (EVENT, _NONE): ("Nicht während: {values}.", "Not during: {values}."),
+    (ORGANISATION, _EQ): ("Nur für die Organisation {values}.", "Only for the organisation {values}."),
+    (ORGANISATION, _ANY): (
+        "Nur für eine dieser Organisationen: {values}.",
+        "Only for one of these organisations: {values}.",
+    ),
+    (ORGANISATION, _NONE): (
+        "Für keine dieser Organisationen: {values}.",
+        "For none of these organisations: {values}.",
+    ),
     (MEMBERSHIP, _EQ): ("Nur für Mitglieder von {values}.", "Only for members of {values}."),
-    (ROLE, _EQ): ("Nur für Personen mit der Rolle {values}.", "Only for people with the role {values}."),
+    (MEMBERSHIP, _ANY): (
+        "Nur für Mitglieder von mindestens einem von: {values}.",
+        "Only for members of at least one of: {values}.",
+    ),
+    (MEMBERSHIP, Operator.IS_ALL_OF): (
+        "Nur für Mitglieder von jedem von: {values}.",
+        "Only for members of each of: {values}.",
+    ),
+    (MEMBERSHIP, _NONE): ("Nicht für Mitglieder von: {values}.", "Not for members of: {values}."),
+    (ROLE, _EQ): ("Nur für Partner mit der Rolle {values}.", "Only for partners with the role {values}."),
+    (ROLE, _ANY): (
+        "Nur für Partner mit einer dieser Rollen: {values}.",
+        "Only for partners with one of these roles: {values}.",
+    ),
+    (ROLE, Operator.IS_ALL_OF): (
+        "Nur für Partner mit allen diesen Rollen: {values}.",
+        "Only for partners with all of these roles: {values}.",
+    ),
+    (ROLE, _NONE): (
+        "Nicht für Partner mit einer dieser Rollen: {values}.",
+        "Not for partners with one of these roles: {values}.",
+    ),
+    (SECURITY_LEVEL, _EQ): (
+        "Nur für Partner mit der Sicherheitsstufe {values}.",
+        "Only for partners with the security level {values}.",
+    ),
+    (SECURITY_LEVEL, _ANY): (
+        "Nur für Partner mit einer dieser Sicherheitsstufen: {values}.",
+        "Only for partners with one of these security levels: {values}.",
+    ),
+    (SEAT, Operator.IS_PART_OF): (
+        "Nur für Partner mit Sitz in {values}.",
+        "Only for partners seated in {values}.",
+    ),
+    (SEAT, _EQ): ("Nur für Partner mit Sitz in {values}.", "Only for partners seated in {values}."),
+    (SEAT, _ANY): (
+        "Nur für Partner mit Sitz in einem von: {values}.",
+        "Only for partners seated in one of: {values}.",
+    ),
+    (SEAT, _NONE): (
+        "Nicht für Partner mit Sitz in einem von: {values}.",
+        "Not for partners seated in one of: {values}.",
+    ),
+    (CATENA_X_MEMBERSHIP, _EQ): ("Nur für Mitglieder von Catena-X.", "Only for members of Catena-X."),
+    (BUSINESS_PARTNER_NUMBER, _EQ): (
+        "Nur für die Geschäftspartnernummer {values}.",
+        "Only for the business partner number {values}.",
+    ),
+    (BUSINESS_PARTNER_NUMBER, _ANY): (
+        "Nur für eine dieser Geschäftspartnernummern: {values}.",
+        "Only for one of these business partner numbers: {values}.",
+    ),
+    (BUSINESS_PARTNER_NUMBER, _NONE): (
+        "Für keine dieser Geschäftspartnernummern: {values}.",
+        "For none of these business partner numbers: {values}.",
+    ),
+    (BUSINESS_PARTNER_GROUP, _EQ): (
+        "Nur für Partner der Gruppe {values}.",
+        "Only for partners of the group {values}.",
+    ),
+    (BUSINESS_PARTNER_GROUP, _ANY): (
+        "Nur für Partner einer dieser Gruppen: {values}.",
+        "Only for partners of one of these groups: {values}.",
+    ),
+    (BUSINESS_PARTNER_GROUP, _NONE): (
+        "Für keine Partner dieser Gruppen: {values}.",
+        "For no partners of these groups: {values}.",
+    ),
+    (FRAMEWORK_AGREEMENT, _EQ): (
+        "Nur für Partner, die den Rahmenvertrag {values} unterschrieben haben.",
+        "Only for partners that have signed the framework agreement {values}.",
+    ),
     (USAGE_END_DATE, _EQ): ("Nutzung bis {values}.", "Use until {values}."),
     (USAGE_END_DAYS, _EQ): (
         "Nutzung {values} Tage lang, gerechnet ab Vertragsschluss.",

@@ -20,17 +20,18 @@ Source:
     statistical disclosure control, JASA 75, 1980.
 """
 
+import itertools
+import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-_PRIME: Final = 2_147_483_647
-"""Equations are solved modulo this prime: exactly, and fast. Products stay below 2 to the 62."""
-
-_Vector = NDArray[np.int64]
+_BITS: Final = 31
+_PRIME: Final = (1 << _BITS) - 1
+"""Equations are solved modulo this prime: exactly, and with numbers that stay small."""
+_LANE: Final = 8
+"""Bytes per factor in an equation: enough for a product of two."""
+_WHOLE_LANE: Final = (1 << 8 * _LANE) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,10 @@ def releasable(
     """
     knowledge = _Knowledge.of(atoms, thresholds, secret)
     for cell in known:
-        knowledge = knowledge.with_figure(_vector(cell, len(atoms)))
+        knowledge = knowledge.with_figure(cell)
     allowed = [False] * len(wanted)
     for position in sorted(range(len(wanted)), key=lambda one: -_size(atoms, wanted[one])):
-        grown = knowledge.with_figure(_vector(wanted[position], len(atoms)))
+        grown = knowledge.with_figure(wanted[position])
         if not grown.tells_more_than(knowledge):
             knowledge, allowed[position] = grown, True
     return tuple(allowed)
@@ -102,10 +103,69 @@ def _size(atoms: Sequence[Atom], cell: Collection[int]) -> int:
     return sum(atoms[number].rows for number in cell)
 
 
-def _vector(cell: Collection[int], length: int) -> _Vector:
-    vector = np.zeros(length, np.int64)
-    vector[list(cell)] = 1
-    return vector
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """Arithmetic with equations of a fixed length.
+
+    The factors of an equation stand side by side in one long number, so that one
+    operation on long numbers works on all of them. They are below twice the prime;
+    in a *clear* equation they are below the prime.
+
+    Attributes:
+        length: Number of factors.
+        ones: The equation whose factors are all 1.
+        mask: All bits that a clear factor may have.
+    """
+
+    length: int
+    ones: int
+    mask: int
+
+    @classmethod
+    def of(cls, length: int) -> "_Field":
+        ones = int.from_bytes((1).to_bytes(_LANE, "little") * length, "little")
+        return cls(length, ones, ones * _PRIME)
+
+    def of_cell(self, cell: Collection[int]) -> int:
+        lanes = bytearray(_LANE * self.length)
+        for number in cell:
+            lanes[_LANE * number] = 1
+        return int.from_bytes(lanes, "little")
+
+    def places(self, clear: int) -> list[int]:
+        """Give the places of the factors that are not zero."""
+        factors = struct.unpack(f"<{self.length}Q", clear.to_bytes(_LANE * self.length, "little"))
+        return list(itertools.compress(range(self.length), factors))
+
+    def plus(self, vector: int, times: int, clear: int) -> int:
+        """Add the multiple of a clear equation."""
+        total = vector + times * clear
+        # Two to the 31 is one more than the prime, so what is above these bits counts once.
+        return (total & self.mask) + (total >> _BITS & self.mask)
+
+    def cleared(self, vector: int) -> int:
+        reached = (vector + self.ones) >> _BITS & self.ones
+        return (vector + reached) & self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    """A clear equation whose factor at one place, its pivot, is 1."""
+
+    row: int
+    shift: int
+    lane: int
+
+    @classmethod
+    def normalised(cls, clear: int, place: int, field: _Field) -> "_Equation":
+        shift = 8 * _LANE * place
+        inverse = pow(clear >> shift & _PRIME, -1, _PRIME)
+        return cls(field.cleared(field.plus(0, inverse, clear)), shift, _WHOLE_LANE << shift)
+
+    def out_of(self, vector: int, field: _Field) -> int:
+        """Subtract the multiple of this equation that leaves nothing at its pivot."""
+        factor = vector & self.lane
+        return field.plus(vector, -(factor >> self.shift) % _PRIME, self.row) if factor else vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,69 +175,59 @@ class _Knowledge:
     Attributes:
         atoms: All atoms.
         thresholds: What a computed figure must have behind it.
-        large: Which atoms are large enough by themselves.
-        secrets: The withheld groups that cannot be computed.
-        mixed: Equations with at least one large atom, each with the place of
-            its pivot, which no later equation has.
+        field: The arithmetic.
+        large: The atoms that are large enough by themselves.
+        secrets: What the equations leave of the withheld groups that cannot be computed.
+        mixed: Equations with at least one large atom, which is its pivot, and
+            which no later equation has.
         small: Equations of small atoms only, fully reduced.
     """
 
     atoms: Sequence[Atom]
     thresholds: Thresholds
-    large: NDArray[np.bool_]
-    secrets: tuple[_Vector, ...]
-    mixed: tuple[tuple[int, _Vector], ...] = ()
-    small: tuple[tuple[int, _Vector], ...] = ()
+    field: _Field
+    large: frozenset[int]
+    secrets: tuple[int, ...]
+    mixed: tuple[_Equation, ...] = ()
+    small: tuple[_Equation, ...] = ()
 
     @classmethod
     def of(
         cls, atoms: Sequence[Atom], thresholds: Thresholds, secret: Sequence[Collection[int]]
     ) -> "_Knowledge":
-        large = np.array([thresholds.reached_by([atom]) for atom in atoms], np.bool_)
-        return cls(atoms, thresholds, large, tuple(_vector(cell, len(atoms)) for cell in secret if cell))
+        field = _Field.of(len(atoms))
+        large = frozenset(number for number, atom in enumerate(atoms) if thresholds.reached_by([atom]))
+        return cls(atoms, thresholds, field, large, tuple(field.of_cell(cell) for cell in secret if cell))
 
-    def with_figure(self, vector: _Vector) -> "_Knowledge":
-        rest = self.rest_of(vector)
-        pivots = np.flatnonzero(rest * self.large)
-        if pivots.size:
-            return self._settled(mixed=(*self.mixed, _normalised(rest, int(pivots[0]))), small=self.small)
-        pivots = np.flatnonzero(rest)
-        if not pivots.size:
+    def with_figure(self, cell: Collection[int]) -> "_Knowledge":
+        rest = self._rest_of(self.field.of_cell(cell))
+        places = self.field.places(rest)
+        if not places:
             return self
-        place, row = _normalised(rest, int(pivots[0]))
-        cleared = tuple((at, _without(one, place, row)) for at, one in self.small)
-        return self._settled(mixed=self.mixed, small=(*cleared, (place, row)))
+        place = next((number for number in places if number in self.large), places[0])
+        new = _Equation.normalised(rest, place, self.field)
+        # No earlier pivot is in the new equation, so what is left of a secret need not be looked at anew.
+        secrets = tuple(left for secret in self.secrets if (left := self._without(secret, new)))
+        if place in self.large:
+            return replace(self, secrets=secrets, mixed=(*self.mixed, new))
+        reduced = tuple(replace(one, row=self._without(one.row, new)) for one in self.small)
+        return replace(self, secrets=secrets, small=(*reduced, new))
 
     def tells_more_than(self, before: "_Knowledge") -> bool:
         """Tell whether something can be computed that could not, and must not be."""
         if len(self.secrets) < len(before.secrets):
             return True
-        old = {id(row) for _, row in before.small}
-        return any(self._too_small(row) for _, row in self.small if id(row) not in old)
+        old = {id(one.row) for one in before.small}
+        return any(self._too_small(one.row) for one in self.small if id(one.row) not in old)
 
-    def _settled(
-        self, *, mixed: tuple[tuple[int, _Vector], ...], small: tuple[tuple[int, _Vector], ...]
-    ) -> "_Knowledge":
-        grown = replace(self, mixed=mixed, small=small)
-        kept = tuple(secret for secret in self.secrets if grown.rest_of(secret).any())
-        return replace(grown, secrets=kept)
+    def _rest_of(self, vector: int) -> int:
+        for equation in (*self.mixed, *self.small):
+            vector = equation.out_of(vector, self.field)
+        return self.field.cleared(vector)
 
-    def rest_of(self, vector: _Vector) -> _Vector:
-        for place, row in (*self.mixed, *self.small):
-            if vector[place]:
-                vector = _without(vector, place, row)
-        return vector
+    def _without(self, clear: int, equation: _Equation) -> int:
+        left = equation.out_of(clear, self.field)
+        return clear if left is clear else self.field.cleared(left)
 
-    def _too_small(self, row: _Vector) -> bool:
-        return not self.thresholds.reached_by(self.atoms[int(number)] for number in np.flatnonzero(row))
-
-
-def _normalised(row: _Vector, place: int) -> tuple[int, _Vector]:
-    inverse = pow(int(row[place]), -1, _PRIME)
-    return place, row * inverse % _PRIME
-
-
-def _without(vector: _Vector, place: int, row: _Vector) -> _Vector:
-    """Subtract the multiple of a row that leaves nothing at a place."""
-    factor = vector[place]
-    return (vector - factor * row) % _PRIME if factor else vector
+    def _too_small(self, row: int) -> bool:
+        return not self.thresholds.reached_by(self.atoms[place] for place in self.field.places(row))

@@ -17,21 +17,28 @@ from policies.left_operands import (
     ALLOWED_COLUMN,
     ASSIGNEE,
     COLUMN_MASK,
+    CONTRIBUTION_BOUND,
     COUNT,
     DATE_TIME,
     ELAPSED_TIME,
+    EPSILON_PER_QUERY,
+    EPSILON_TOTAL,
     GROUP_UNIT,
     LEFT_OPERANDS,
     MAX_CELL_DOMINANCE,
     MAX_RESULT_ROWS,
+    MEMBERSHIP,
     MIN_GROUP_ROWS,
     MIN_GROUP_SIZE,
+    NOISE,
     OUTPUT_KIND,
     OUTPUT_REVIEW,
     P_PERCENT,
     PURPOSE,
     QUERY_CLASS,
+    ROLE,
     ROUNDING_BASE,
+    SEAT,
 )
 from policies.model import LanguageMap, Operator
 from policies.odrl import parse_policy
@@ -149,6 +156,15 @@ _GROUPS: Final = (
         Operator.EQ,
     ),
 )
+_ROLES: Final = TemplateKey(
+    "roles",
+    {
+        "de": "Rollen mit Kommas, von denen der Partner eine haben muss",
+        "en": "roles with commas, of which the partner must have one",
+    },
+    ROLE,
+    Operator.IS_ANY_OF,
+)
 _AGGREGATES: Final = ((QUERY_CLASS, Operator.EQ, "aggregate"),)
 _NO_RAW_DATA: Final[Mapping[str, object]] = {"action": "reproduce"}
 _NOT_PASSED_ON: Final[tuple[Mapping[str, object], ...]] = ({"action": "distribute"}, {"action": "sell"})
@@ -209,6 +225,50 @@ _ALL: Final = (
                 {"de": "Anzahlen als Vielfache davon", "en": "counts as multiples of this"},
                 ROUNDING_BASE,
                 Operator.EQ,
+            ),
+            *_TERMS,
+        ),
+        _AGGREGATES,
+        (_NO_RAW_DATA,),
+    ),
+    Template(
+        "private-statistics",
+        {
+            "de": "Zusammengefasste Werte mit Rauschen (differential privacy); neue Fragen kosten Epsilon.",
+            "en": "Aggregates with noise (differential privacy); new questions cost epsilon.",
+        },
+        (QUERY,),
+        (
+            _COLUMNS,
+            TemplateKey(
+                "unit",
+                {"de": "Spalte, die die Geschützten benennt", "en": "column that names who is protected"},
+                GROUP_UNIT,
+                Operator.EQ,
+                required=True,
+            ),
+            TemplateKey(
+                "epsilon",
+                {"de": "Epsilon je neuer Frage", "en": "epsilon per new question"},
+                EPSILON_PER_QUERY,
+                Operator.LTEQ,
+                "0.5",
+            ),
+            TemplateKey(
+                "epsilon_total",
+                {"de": "Epsilon aller Fragen zusammen", "en": "epsilon of all questions together"},
+                EPSILON_TOTAL,
+                Operator.LTEQ,
+                "5",
+            ),
+            TemplateKey(
+                "contribution_bound",
+                {
+                    "de": "Höchstzahl der Zeilen je Geschütztem; sonst wie beim Datensatz angegeben",
+                    "en": "most rows of each who is protected; otherwise as the dataset says",
+                },
+                CONTRIBUTION_BOUND,
+                Operator.LTEQ,
             ),
             *_TERMS,
         ),
@@ -301,6 +361,42 @@ _ALL: Final = (
                 Operator.IS_ANY_OF,
                 required=True,
             ),
+            _ROLES,
+            _COLUMNS,
+            *_GROUPS,
+            *_TERMS,
+        ),
+        _AGGREGATES,
+        (_NO_RAW_DATA,),
+    ),
+    Template(
+        "members-only",
+        {
+            "de": "Zusammengefasste Werte nur für Mitglieder aus dem Teilnehmerregister des Anbieters.",
+            "en": "Aggregates only for members, as the provider's register of participants has them.",
+        },
+        (QUERY,),
+        (
+            TemplateKey(
+                "memberships",
+                {
+                    "de": "IRIs mit Kommas; der Partner ist Mitglied von mindestens einem",
+                    "en": "IRIs with commas; the partner is a member of at least one",
+                },
+                MEMBERSHIP,
+                Operator.IS_ANY_OF,
+                required=True,
+            ),
+            _ROLES,
+            TemplateKey(
+                "seat",
+                {
+                    "de": "Land oder NUTS-Region, in der der Partner sitzt",
+                    "en": "country or NUTS region in which the partner is seated",
+                },
+                SEAT,
+                Operator.IS_PART_OF,
+            ),
             _COLUMNS,
             *_GROUPS,
             *_TERMS,
@@ -388,7 +484,16 @@ def fill(template: Template, settings: Mapping[str, str], identifier: str) -> di
         offer["prohibition"] = [deepcopy(dict(rule)) for rule in template.prohibitions]
     if template.obligations:
         offer["obligation"] = [{"action": action.removeprefix(ODRL)} for action in template.obligations]
+    _check_whole(offer)
     return offer
+
+
+def _check_whole(offer: Mapping[str, object]) -> None:
+    """Refuse what is wrong with no value alone, such as noise whose default was emptied."""
+    try:
+        require_enforceable(parse_policy(offer))
+    except PolicyRefusedError as refusal:
+        raise TemplateError(refusal.reason) from refusal
 
 
 def _rule(action: str, constraints: list[dict[str, object]]) -> dict[str, object]:
@@ -457,7 +562,9 @@ def _written(left_operand: str, operator: Operator, *values: str) -> dict[str, o
 def _check(key: TemplateKey, written: dict[str, object]) -> None:
     """Refuse a value that the whole policy would be refused for."""
     action = LEFT_OPERANDS[key.left_operand].actions[0]
-    probe = {"@id": "urn:probe", "permission": [_rule(action, [written])]}
+    company = _BESIDE_NOISE if key.left_operand in NOISE else ()
+    beside = [_written(*part) for part in company if part[0] != key.left_operand]
+    probe = {"@id": "urn:probe", "permission": [_rule(action, [written, *beside])]}
     try:
         require_enforceable(parse_policy(probe))
     except PolicyRefusedError as refusal:
@@ -465,6 +572,13 @@ def _check(key: TemplateKey, written: dict[str, object]) -> None:
             sentence("{name}: {reason}", "{name}: {reason}", name=key.name, reason=refusal.reason)
         ) from refusal
 
+
+_BESIDE_NOISE: Final = (
+    (EPSILON_PER_QUERY, Operator.LTEQ, "1"),
+    (EPSILON_TOTAL, Operator.LTEQ, "1"),
+    (GROUP_UNIT, Operator.EQ, "unit"),
+)
+"""What a limit on noise cannot be without."""
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

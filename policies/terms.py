@@ -8,16 +8,23 @@ Source:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Final
 
 from policies.actions import ACTIONS, RAW, SERVED, USE, includes
 from policies.errors import PolicyRefusedError
 from policies.left_operands import (
     ASSIGNEE,
+    EPSILON_PER_QUERY,
+    EPSILON_TOTAL,
     GROUP_UNIT,
     LEFT_OPERANDS,
+    MAX_CELL_DOMINANCE,
+    MIN_GROUP_SIZE,
+    NOISE,
+    P_PERCENT,
     ROUNDING_BASE,
     LeftOperand,
     Where,
@@ -129,31 +136,50 @@ _STATIONS: Final[dict[Where, LanguageMap]] = {
 }
 
 
-def classify(policy: Policy) -> tuple[TermUse, ...]:
+NOISE_IS_INSTALLED: Final = find_spec("opendp") is not None
+"""Whether noise can be drawn here: the extra `dp` is a part of the program, present or not."""
+
+
+def classify(policy: Policy, *, noise: bool = NOISE_IS_INSTALLED) -> tuple[TermUse, ...]:
     """Say of each term of a policy what it is worth here.
 
     Args:
         policy: Any policy that `policies.odrl.parse_policy` reads.
+        noise: Whether noise can be drawn where the policy is to be kept.
 
     Returns:
         One entry per term and use, in the order of the policy.
     """
-    return tuple(_uses(policy))
+    return tuple(use if noise else _without_noise(use) for use in _uses(policy))
 
 
-def require_enforceable(policy: Policy) -> None:
+def require_enforceable(policy: Policy, *, noise: bool = NOISE_IS_INSTALLED) -> None:
     """Refuse a policy that promises what nobody here can keep.
 
     Args:
         policy: The policy to publish or to accept. A declared term is a
             promise of the partner and passes.
+        noise: Whether noise can be drawn where the policy is to be kept; True
+            where a consumer asks, for whom the provider draws it.
 
     Raises:
         PolicyRefusedError: A term is refused; the error names the first one.
     """
-    for use in classify(policy):
+    for use in classify(policy, noise=noise):
         if use.level is Enforcement.REFUSED:
             raise PolicyRefusedError(use.term, use.text)
+
+
+def _without_noise(use: TermUse) -> TermUse:
+    if use.term not in NOISE or use.level is not Enforcement.ENFORCED:
+        return use
+    return replace(use, level=Enforcement.REFUSED, where=(), note=_NOT_INSTALLED)
+
+
+_NOT_INSTALLED: Final[LanguageMap] = {
+    "de": "Hier kann kein Rauschen gezogen werden; installieren Sie allmende[dp].",
+    "en": "No noise can be drawn here; install allmende[dp].",
+}
 
 
 def _uses(policy: Policy) -> Iterator[TermUse]:
@@ -221,6 +247,7 @@ def _permission_uses(permission: Permission) -> Iterator[TermUse]:
             limit = _worth_in_permission(part, permission.action, optional=optional)
             yield _use(permission.identifier, part.left_operand, limit, as_limit(part))
     yield from _second_values(permission)
+    yield from _noise_uses(permission)
     for duty in permission.duties:
         text = sentence("Vorher: {action}.", "First: {action}.", action=action_name(duty.action))
         yield _use(
@@ -245,6 +272,33 @@ def _second_values(permission: Permission) -> Iterator[TermUse]:
             listed = ", ".join(sorted(values))
             text = sentence("{label}: {listed}.", "{label}: {listed}.", label=label(term), listed=listed)
             yield _use(permission.identifier, term, _Worth(Enforcement.REFUSED, (), reason), text)
+
+
+def _noise_uses(permission: Permission) -> Iterator[TermUse]:
+    """Refuse noise that lacks a part, or stands beside a check of exact figures, which would tell of them."""
+    if not any(values_in(permission, term) for term in NOISE):
+        return
+    for needed in (EPSILON_PER_QUERY, EPSILON_TOTAL, GROUP_UNIT):
+        if not values_in(permission, needed):
+            yield _beside_noise(
+                permission,
+                needed,
+                "Rauschen verlangt auch eine Angabe zu „{label}“.",
+                "Noise needs a statement of “{label}” as well.",
+            )
+    for exact in (MIN_GROUP_SIZE, MAX_CELL_DOMINANCE, P_PERCENT, ROUNDING_BASE):
+        if values_in(permission, exact):
+            yield _beside_noise(
+                permission,
+                exact,
+                "„{label}“ prüft genaue Werte und würde neben dem Rauschen etwas über sie verraten.",
+                "“{label}” checks exact figures, which beside noise would tell something about them.",
+            )
+
+
+def _beside_noise(permission: Permission, term: str, de: str, en: str) -> TermUse:
+    text = sentence("{label}.", "{label}.", label=label(term))
+    return _use(permission.identifier, term, _refused(de, en, label=label(term)), text)
 
 
 def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:

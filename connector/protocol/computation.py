@@ -5,7 +5,7 @@ Source:
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from connector.protocol.machine import CONSUMER, EITHER, PROVIDER, Machine, Party, Transition
@@ -107,6 +107,7 @@ class Computation:
         created: When it was requested.
         started: When it first ran.
         updated: When it last changed.
+        granted: For how long it may run, where the agreement meters time; reserved until it has ended.
     """
 
     identifier: str
@@ -131,3 +132,4 @@ class Computation:
     created: datetime
     started: datetime | None
     updated: datetime
+    granted: timedelta | None = None

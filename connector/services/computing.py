@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from connector.evidence.receipts import ReleasedOutput
@@ -17,6 +17,7 @@ from connector.ports import (
     Changes,
     Clock,
     ComputeBackend,
+    ConsentRegisters,
     Credentials,
     Identifiers,
     Projections,
@@ -30,7 +31,14 @@ from connector.protocol.computation import (
     ComputationState,
     Output,
 )
-from connector.protocol.jobs import ComputationOutcome, Job, JobRefusedError, algorithm_digest, check_job
+from connector.protocol.jobs import (
+    ComputationOutcome,
+    Job,
+    JobLimits,
+    JobRefusedError,
+    algorithm_digest,
+    check_job,
+)
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
 from connector.queries.errors import DataUnreadableError
@@ -40,13 +48,19 @@ from connector.services.accessing import (
     AccessDeniedError,
     UseRefusedError,
     access_of,
+    agreement_behind,
     open_access,
     permitted,
     reserve,
+    reserve_time,
+    take_back,
 )
+from connector.services.consenting import consent_filters
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.receipting import Leaving, release_of
+from connector.services.refusing import Refusing, refused_under
 from connector.services.releasing import record_release
+from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.evaluation import Where
 from policies.model import LanguageMap
 from policies.outputs import CheckedOutputs, OutputRefusedError, check_outputs
@@ -65,6 +79,7 @@ log = logging.getLogger("allmende.computing")
 _FINAL = frozenset({ComputationState.RELEASED, ComputationState.TERMINATED})
 _WAITING = frozenset({ComputationState.REQUESTED, ComputationState.APPROVED, ComputationState.REVIEWED})
 _LONGEST_SAID = 4_000
+_LONGEST_RUN = timedelta(seconds=JobLimits().wall_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +110,11 @@ class Computing:
         identifiers: Names receipts.
         credentials: Who signs receipts.
         projections: Cuts data down to what is permitted.
+        consents: Reads registers of consents.
         backend: The sandbox.
         changes: Tells who waits.
-        place: Where this connector runs; None where nobody has said so.
+        refusing: Writes refusals into the ledger.
+        circumstances: What we state about ourselves, the calendar and our partners.
     """
 
     def __init__(
@@ -108,18 +125,22 @@ class Computing:
         identifiers: Identifiers,
         credentials: Credentials,
         projections: Projections,
+        consents: ConsentRegisters,
         backend: ComputeBackend,
         changes: Changes,
-        place: str | None = None,
+        refusing: Refusing,
+        circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
         self._credentials = credentials
         self._projections = projections
+        self._consents = consents
         self._backend = backend
-        self._place = place
+        self._circumstances = circumstances
         self._changes = changes
+        self._refusing = refusing
         self._under_way: set[str] = set()
 
     # what the consumer asks for
@@ -131,6 +152,7 @@ class Computing:
             AccessDeniedError: The token opens nothing.
             UseRefusedError: The agreement does not permit this algorithm, purpose or output.
             JobRefusedError: The algorithm's files break a rule.
+            TooManyRefusalsError: It is refused, like too many before it.
         """
         now = self._clock.now()
         check_job(_job(request, Path(), "input.arrow"))
@@ -144,9 +166,33 @@ class Computing:
             tx.save_computation(record)
             return record
 
-        record = await self._store.transact(work)
+        try:
+            record = await self._store.transact(work)
+        except UseRefusedError as refusal:
+            await self._turn_away(token, request, refusal.reason)
+            raise
         self._changes.notify()
         return record
+
+    async def _turn_away(self, token: str, request: JobRequest, reason: LanguageMap) -> None:
+        """Note a refusal; the same computation may be sent again, and is noted once."""
+        algorithm = algorithm_digest(request.files)
+        asked = f"{request.identifier} {algorithm} {reason['en']}"
+
+        def work(tx: Transaction) -> None:
+            agreement = agreement_behind(tx, token)
+            if agreement is not None:
+                refused = refused_under(
+                    agreement,
+                    reason,
+                    action=COMPUTE_ACTION,
+                    purpose=request.purpose,
+                    request_digest=algorithm,
+                    repeatable=hashlib.sha256(asked.encode()).hexdigest(),
+                )
+                self._refusing.tell(tx, refused)
+
+        await self._store.transact(work)
 
     async def shown(self, token: str, identifier: str) -> Computation:
         """The state of a computation.
@@ -210,8 +256,7 @@ class Computing:
         except (AccessDeniedError, UseRefusedError) as denial:
             lost: LanguageMap = {"de": "Der Zugang besteht nicht mehr.", "en": str(denial)}
             reason = denial.reason if isinstance(denial, UseRefusedError) else lost
-            ended = self._end(record, reason, now)
-            tx.save_computation(ended)
+            ended = self._refuse(tx, record, reason, now)
             return ended, None
         record = _moved(record, ComputationEvent.START, now)
         record = replace(record, started=record.started or now, tier=self._backend.tier)
@@ -232,10 +277,11 @@ class Computing:
             log.exception("a computation could not be run")
             await self._fail(record, _FAULT, refund=True)
             return
+        ran = timedelta(seconds=outcome.wall_seconds)
         record = replace(record, said=outcome.stderr[-_LONGEST_SAID:].decode(errors="replace"))
         reason = _failure(outcome)
         if reason is not None:
-            await self._fail(record, reason, refund=False)
+            await self._fail(record, reason, refund=False, ran=ran)
             return
         restrictions = self._restrictions(access, record)
         try:
@@ -245,16 +291,19 @@ class Computing:
                 declared=record.declared,
             )
         except OutputRefusedError as refusal:
-            await self._fail(record, refusal.reason, refund=False)
+            await self._fail(record, refusal.reason, refund=False, refused=True, ran=ran)
             return
-        await self._review(record, restrictions, checked)
+        await self._review(record, restrictions, checked, ran)
 
     async def _execute(self, record: Computation, access: Access) -> ComputationOutcome:
         published = access.published
         restrictions = self._restrictions(access, record)
         columns = permitted_names(restrictions, [column.name for column in published.dataset.columns])
+        consented = await consent_filters(
+            self._consents, published, restrictions.consents, record.purpose, self._clock.now()
+        )
         try:
-            redaction = redaction_under(restrictions, published.row_filters, record.agreement_id)
+            redaction = redaction_under(restrictions, published.row_filters, record.agreement_id, consented)
         except RowFilterError as problem:
             raise DataUnreadableError(str(problem)) from problem
         projection = await self._projections.materialise(
@@ -263,10 +312,15 @@ class Computing:
         request = JobRequest(
             record.identifier, record.files, record.parameters, record.declared, record.purpose
         )
-        return await self._backend.run(_job(request, projection, f"{published.dataset.table}.arrow"))
+        job = _job(request, projection, f"{published.dataset.table}.arrow")
+        return await self._backend.run(job if record.granted is None else _within(job, record.granted))
 
     async def _review(
-        self, record: Computation, restrictions: ComputationRestrictions, checked: CheckedOutputs
+        self,
+        record: Computation,
+        restrictions: ComputationRestrictions,
+        checked: CheckedOutputs,
+        ran: timedelta,
     ) -> None:
         """Keep the checked outputs; they leave at once, or after a person has looked at them."""
         now = self._clock.now()
@@ -283,6 +337,7 @@ class Computing:
         )
 
         def work(tx: Transaction) -> None:
+            _settle(tx, record, ran)
             for output in checked.released:
                 tx.save_output(record.identifier, output.name, output.content)
             reviewed = replace(_moved(record, ComputationEvent.REVIEW, now), outputs=outputs)
@@ -295,13 +350,25 @@ class Computing:
 
         await self._store.transact(work)
 
-    async def _fail(self, record: Computation, reason: LanguageMap, *, refund: bool) -> None:
+    async def _fail(
+        self,
+        record: Computation,
+        reason: LanguageMap,
+        *,
+        refund: bool,
+        refused: bool = False,
+        ran: timedelta = timedelta(0),
+    ) -> None:
         now = self._clock.now()
 
         def work(tx: Transaction) -> None:
             if refund and record.reservation is not None:
-                tx.refund(record.agreement_id, record.reservation)
-            tx.save_computation(self._end(record, reason, now))
+                take_back(tx, record.agreement_id, record.reservation, record.created)
+            _settle(tx, record, timedelta(0) if refund else ran)
+            if refused:
+                self._refuse(tx, record, reason, now)
+            else:
+                tx.save_computation(self._end(record, reason, now))
 
         await self._store.transact(work)
 
@@ -332,7 +399,7 @@ class Computing:
 
         def work(tx: Transaction) -> None:
             record = replace(_held(tx, identifier), held=None)
-            tx.save_computation(self._end(record, {"de": reason, "en": reason}, now))
+            self._refuse(tx, record, {"de": reason, "en": reason}, now)
 
         await self._store.transact(work)
         self._changes.notify()
@@ -354,10 +421,11 @@ class Computing:
             purpose=request.purpose,
             now=now,
             algorithm=algorithm,
-            place=self._place,
+            circumstances=self._circumstances,
         )
         _require_kinds(request.declared, computation_restrictions(permission))
-        reserve(tx, access, permission)
+        reserve(tx, access, permission, now)
+        granted = reserve_time(tx, access, permission, _LONGEST_RUN)
         record = Computation(
             identifier=request.identifier,
             role=Party.PROVIDER,
@@ -381,6 +449,7 @@ class Computing:
             created=now,
             started=None,
             updated=now,
+            granted=granted,
         )
         return _moved(record, ComputationEvent.APPROVAL, now)
 
@@ -404,11 +473,11 @@ class Computing:
                 now=now,
                 algorithm=record.algorithm_digest,
                 at=Where.RELEASE,
-                place=self._place,
+                circumstances=self._circumstances,
             )
         except (AccessDeniedError, UseRefusedError) as refusal:
             reason = refusal.reason if isinstance(refusal, UseRefusedError) else _both(str(refusal))
-            tx.save_computation(self._end(record, reason, now))
+            self._refuse(tx, record, reason, now)
             return
         release = release_of(
             tx,
@@ -452,6 +521,24 @@ class Computing:
             raw_bytes=sum(output.size for output in raw),
         )
 
+    def _refuse(
+        self, tx: Transaction, record: Computation, reason: LanguageMap, now: datetime
+    ) -> Computation:
+        """End a computation because something is not permitted; that is an entry of the ledger."""
+        ended = self._end(record, reason, now)
+        tx.save_computation(ended)
+        agreement = tx.agreement(record.agreement_id)
+        if agreement is not None:
+            refused = refused_under(
+                agreement,
+                reason,
+                action=COMPUTE_ACTION,
+                purpose=record.purpose,
+                request_digest=record.algorithm_digest,
+            )
+            self._refusing.write(tx, refused, account=agreement.identifier)
+        return ended
+
     def _end(self, record: Computation, reason: LanguageMap, now: datetime) -> Computation:
         return replace(_moved(record, ComputationEvent.TERMINATION, now), reason=dict(reason), outputs=())
 
@@ -478,6 +565,18 @@ def _job(request: JobRequest, projection: Path, input_name: str) -> Job:
         projection=projection,
         input_name=input_name,
     )
+
+
+def _within(job: Job, granted: timedelta) -> Job:
+    """A job that is stopped when the time that was reserved for it is over."""
+    return replace(job, limits=replace(job.limits, wall_seconds=granted.total_seconds()))
+
+
+def _settle(tx: Transaction, record: Computation, ran: timedelta) -> None:
+    """Return the time that was reserved for a computation and not needed."""
+    if record.granted is not None and record.reservation is not None:
+        rest = max(record.granted - ran, timedelta(0))
+        tx.return_time(record.agreement_id, record.reservation, rest)
 
 
 def _moved(record: Computation, event: ComputationEvent, now: datetime) -> Computation:

@@ -26,8 +26,10 @@ from connector.ports import (
     Peers,
     PeerUnreachableError,
     Store,
+    TimeOfUse,
     Transaction,
 )
+from connector.protocol.negotiation import ContractAgreement
 from connector.protocol.transfer import Download, TransferFormat, TransferMessage, TransferProcess
 from connector.queries.errors import DataUnreadableError
 from connector.services.accessing import (
@@ -35,16 +37,19 @@ from connector.services.accessing import (
     AccessDeniedError,
     UseRefusedError,
     access_of,
+    agreement_behind,
     open_access,
     permitted,
     reserve,
 )
 from connector.services.delivering import reason_in
 from connector.services.receipting import DOWNLOAD, RECEIPT_HEADER, Leaving, release_of
+from connector.services.refusing import Refusing, refused_under
 from connector.services.releasing import record_release
 from connector.services.transferring import Transferring
 from policies.actions import RAW
-from policies.model import Permission
+from policies.circumstances import NOTHING_STATED, Circumstances
+from policies.model import LanguageMap, Permission
 from policies.restrictions import opens_raw_data
 from schemas.messages import DataAddress, parse_message
 
@@ -140,6 +145,8 @@ class HandingOver:
         files: Reads data files.
         peers: Takes a push to its destination.
         transferring: Knows which pushes are due, and ends them.
+        refusing: Writes refusals into the ledger.
+        circumstances: What we state about ourselves, the calendar and our partners.
     """
 
     def __init__(
@@ -152,6 +159,8 @@ class HandingOver:
         files: DataFiles,
         peers: Peers,
         transferring: Transferring,
+        refusing: Refusing,
+        circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -160,6 +169,8 @@ class HandingOver:
         self._files = files
         self._peers = peers
         self._transferring = transferring
+        self._refusing = refusing
+        self._circumstances = circumstances
         self._under_way: set[str] = set()
 
     async def look(self, token: str) -> Offered:
@@ -169,9 +180,14 @@ class HandingOver:
             AccessDeniedError: The token opens nothing.
             UseRefusedError: The agreement does not permit it, or no longer.
             DataUnreadableError: The file is missing, or another one than was published.
+            TooManyRefusalsError: It is refused, like too many before it.
         """
-        access = await self._store.transact(lambda tx: open_access(tx, token, TransferFormat.DOWNLOAD))
-        raw_permission(_without_download(access), self._clock.now())
+        try:
+            access = await self._store.transact(lambda tx: open_access(tx, token, TransferFormat.DOWNLOAD))
+            raw_permission(_without_download(access), self._clock.now(), self._circumstances)
+        except UseRefusedError as refusal:
+            await self._turn_away(lambda tx: agreement_behind(tx, token), refusal.reason)
+            raise
         return _offered(access, await self._examined(access))
 
     async def open(self, token: str, choose: Callable[[Offered], Part | None] = _whole) -> HandedOver:
@@ -189,12 +205,36 @@ class HandingOver:
             AccessDeniedError: The token opens nothing.
             UseRefusedError: The agreement does not permit it, or no longer.
             DataUnreadableError: The file is missing, or another one than was published.
+            TooManyRefusalsError: It is refused, like too many before it.
         """
 
         def opened(tx: Transaction) -> Access:
             return open_access(tx, token, TransferFormat.DOWNLOAD)
 
-        return await self._release(opened, lambda *_: None, choose)
+        try:
+            return await self._release(opened, lambda *_: None, choose)
+        except UseRefusedError as refusal:
+            await self._turn_away(lambda tx: agreement_behind(tx, token), refusal.reason)
+            raise
+
+    async def _turn_away(
+        self, behind: Callable[[Transaction], ContractAgreement | None], reason: LanguageMap
+    ) -> None:
+        """Note that a data file may not leave."""
+
+        def work(tx: Transaction) -> None:
+            agreement = behind(tx)
+            if agreement is not None:
+                refused = refused_under(
+                    agreement,
+                    reason,
+                    action=RAW[0],
+                    purpose=None,
+                    request_digest=hashlib.sha256(agreement.dataset.encode()).hexdigest(),
+                )
+                self._refusing.tell(tx, refused)
+
+        await self._store.transact(work)
 
     def due(self) -> tuple[str, ...]:
         """Our pids of the pushes that have been started since the last call."""
@@ -245,7 +285,10 @@ class HandingOver:
         try:
             handed = await self._release(lambda tx: access_of(tx, record), noted)
             return await self._posted(record, handed)
-        except (AccessDeniedError, UseRefusedError, PeerUnreachableError, PeerRefusedError) as refusal:
+        except UseRefusedError as refusal:
+            await self._turn_away(lambda tx: tx.agreement(record.agreement_id), refusal.reason)
+            return str(refusal)
+        except (AccessDeniedError, PeerUnreachableError, PeerRefusedError) as refusal:
             return str(refusal)
         except DataUnreadableError:
             return _UNREADABLE
@@ -272,7 +315,7 @@ class HandingOver:
         """Decide, count, sign: after this the bytes may leave."""
         access = await self._store.transact(open_)
         started = self._clock.now()
-        raw_permission(_without_download(access), started)
+        raw_permission(_without_download(access), started, self._circumstances)
         file = await self._examined(access)
         offered = _offered(access, file)
         part = choose(offered)
@@ -281,7 +324,7 @@ class HandingOver:
         def work(tx: Transaction) -> None:
             current = open_(tx)
             now = self._clock.now()
-            counted = _count(tx, current, file, part, now)
+            counted = _count(tx, current, file, part, now, self._circumstances)
             note(tx, receipt)
             leaving = _leaving(current, counted, file, part, started)
             release = release_of(tx, self._credentials, current, leaving, identifier=receipt, ended=now)
@@ -321,7 +364,14 @@ class _Counted:
         return before != after
 
 
-def _count(tx: Transaction, access: Access, file: DataFile, part: Part | None, now: datetime) -> _Counted:
+def _count(
+    tx: Transaction,
+    access: Access,
+    file: DataFile,
+    part: Part | None,
+    now: datetime,
+    circumstances: Circumstances,
+) -> _Counted:
     """Put a release on the account: a new use, or more of the download that is under way.
 
     Raises:
@@ -330,14 +380,14 @@ def _count(tx: Transaction, access: Access, file: DataFile, part: Part | None, n
     size = file.size if part is None else part.size
     known = access.transfer.download
     if part is not None and known is not None and _belongs(known, access.transfer, file, size):
-        permission = raw_permission(_without_download(access), now)
+        permission = raw_permission(_without_download(access), now, circumstances)
         if permission.identifier == known.rule:
             uses = access.uses[known.rule]
             grown = replace(known, released=known.released + size)
             tx.save_transfer(replace(access.transfer, download=grown))
             return _Counted(permission, (uses, uses))
-    permission = raw_permission(access, now)
-    uses_now = reserve(tx, access, permission)
+    permission = raw_permission(access, now, circumstances)
+    uses_now = reserve(tx, access, permission, now)
     download = Download(permission.identifier, access.transfer.token_digest or "", file.digest, size)
     tx.save_transfer(replace(access.transfer, download=download))
     return _Counted(permission, uses_now)
@@ -354,7 +404,9 @@ def _without_download(access: Access) -> Access:
     if known is None or known.token_digest != access.transfer.token_digest:
         return access
     before = max(access.uses.get(known.rule, 0) - 1, 0)
-    return replace(access, uses={**access.uses, known.rule: before})
+    # Where its rule asks for time between two uses, the one before it was long enough ago.
+    times = {rule: time for rule, time in access.times.items() if rule != known.rule}
+    return replace(access, uses={**access.uses, known.rule: before}, times={**times, known.rule: TimeOfUse()})
 
 
 def _offered(access: Access, file: DataFile) -> Offered:
@@ -385,7 +437,9 @@ def _leaving(
     )
 
 
-def raw_permission(access: Access, now: datetime) -> Permission:
+def raw_permission(
+    access: Access, now: datetime, circumstances: Circumstances = NOTHING_STATED
+) -> Permission:
     """The permission under which a data file may leave as it is.
 
     Handing out a copy is reproducing, extracting and copying: a prohibition of
@@ -399,7 +453,10 @@ def raw_permission(access: Access, now: datetime) -> Permission:
         raise UseRefusedError(_NOT_OFFERED)
     wide = tuple(one for one in access.policy.permissions if opens_raw_data(one))
     unlimited = replace(access, policy=replace(access.policy, permissions=wide))
-    found = [permitted(unlimited, action=action, purpose=None, now=now) for action in RAW]
+    found = [
+        permitted(unlimited, action=action, purpose=None, now=now, circumstances=circumstances)
+        for action in RAW
+    ]
     return found[0]
 
 

@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 from connector.evidence.receipts import Release
+from connector.queries.permitted import redaction_under
 from connector.services.releasing import record_release
+from policies.consents import Consent, ConsentRegister, consenting
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, Request, evaluate
+from policies.facts import Partner
 from policies.ids_classes import IDS_CLASSES
 from policies.model import Policy
 from policies.odrl import parse_policy
 from policies.restrictions import offers_raw_data, permitted_names, query_restrictions
+from policies.row_filters import RowFilterError
 from policies.terms import Enforcement, classify, require_enforceable
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
@@ -28,9 +32,9 @@ PROVIDER, CONSUMER, STRANGER = "did:web:provider", "did:web:consumer", "did:web:
 AGREED = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PAGE = (Path(__file__).parents[2] / "docs" / "policy-profile.md").read_text(encoding="utf-8")
 LEVELS = {
-    **dict.fromkeys((1, 2, 3, 5, 6, 9, 10, 11, 13, 14, 15, 18, 24, 25), Enforcement.ENFORCED),
+    **dict.fromkeys((*range(1, 12), 13, 14, 15, 18, 22, 23, 24, 25), Enforcement.ENFORCED),
     **dict.fromkeys((12, 16, 17, 19, 20), Enforcement.DECLARED),
-    **dict.fromkeys((4, 7, 8, 21, 22, 23), Enforcement.REFUSED),
+    21: Enforcement.REFUSED,
 }
 
 
@@ -63,9 +67,18 @@ def permitted(
     after: timedelta = timedelta(days=1),
     uses: int = 0,
     place: str | None = None,
+    partner: Partner | None = None,
+    events: dict[str, bool] | None = None,
 ) -> bool:
     request = Request(action, DATASET, assignee, purpose, algorithm)
-    facts = Facts(AGREED + after, {"permission/0": uses}, AGREED, place=place)
+    facts = Facts(
+        AGREED + after,
+        {"permission/0": uses},
+        AGREED,
+        place=place,
+        partner=partner,
+        events=events or {},
+    )
     return evaluate(policy, request, facts).permitted
 
 
@@ -99,6 +112,49 @@ def only_for_the_purpose() -> None:
     assert permitted(policy, purpose=DPV + "AcademicResearch")
     assert not permitted(policy, purpose=DPV + "Marketing")
     assert not permitted(policy)
+
+
+def only_with_the_role() -> None:
+    policy = agreement(limit(POLICY + "role", "eq", "https://example.org/roles#auditor"))
+    assert permitted(policy, partner=Partner(roles=frozenset({"https://example.org/roles#auditor"})))
+    assert not permitted(policy, partner=Partner(roles=frozenset({"https://example.org/roles#trader"})))
+    assert not permitted(policy)
+
+
+def only_during_the_event() -> None:
+    policy = agreement(limit("event", "eq", "Hannover Messe 2027"))
+    assert permitted(policy, events={"Hannover Messe 2027": True})
+    assert not permitted(policy, events={"Hannover Messe 2027": False})
+    assert not permitted(policy, events={"another fair": True})
+
+
+def only_with_the_security_level() -> None:
+    policy = agreement(limit(POLICY + "securityLevel", "eq", "https://w3id.org/idsa/code/TRUST"))
+    trusted = Partner(security_levels=frozenset({"https://w3id.org/idsa/code/TRUST"}))
+    assert permitted(policy, partner=trusted)
+    assert not permitted(policy, partner=Partner())
+    assert not permitted(policy)
+
+
+def only_for_partners_seated_there() -> None:
+    policy = agreement(limit(POLICY + "seat", "isPartOf", "DE"))
+    assert permitted(policy, partner=Partner(seat="DE12"))
+    assert not permitted(policy, partner=Partner(seat="FR1"))
+    assert not permitted(policy, partner=Partner())
+
+
+def only_rows_with_consent() -> None:
+    [permission] = agreement(limit(POLICY + "consent", "eq", "household_consents")).permissions
+    restrictions = query_restrictions(permission)
+    register = ConsentRegister("household", Path("consents.csv"))
+    consents = [Consent("a"), Consent("b", until=AGREED), Consent("c", purpose=DPV + "Marketing")]
+    filters = {
+        "household_consents": consenting(register, consents, DPV + "Research", AGREED + timedelta(days=1))
+    }
+    [one] = redaction_under(restrictions, {}, "urn:uuid:agreement", filters).filters
+    assert (one.column, one.values) == ("household", ("a",))
+    with pytest.raises(RowFilterError, match="household_consents"):
+        redaction_under(restrictions, {}, "urn:uuid:agreement")
 
 
 def only_in_the_interval() -> None:
@@ -160,7 +216,7 @@ def no_receipt_and_no_result() -> None:
     transaction: Any = TransactionWithoutLedger()
     credentials: Any = Credentials()
     values: dict[str, Any] = {"started": AGREED, "ended": AGREED, "outputs": (), "rules_applied": {}}
-    values |= {"kind": "query", "decision": {}, "part": None}
+    values |= {"kind": "query", "decision": {}, "part": None, "epsilon": None}
     members = {
         field.name: values.get(field.name, 0 if field.type is int else "urn:x") for field in fields(Release)
     }
@@ -193,8 +249,11 @@ LOCKS: dict[int, Callable[[], None]] = {
     1: only_the_partner,
     2: only_one_of_the_named_connectors,
     3: only_the_named_program,
+    4: only_with_the_role,
     5: only_at_the_place,
     6: only_for_the_purpose,
+    7: only_during_the_event,
+    8: only_with_the_security_level,
     9: only_in_the_interval,
     10: only_for_a_time_from_the_agreement_on,
     11: only_so_often,
@@ -202,6 +261,8 @@ LOCKS: dict[int, Callable[[], None]] = {
     14: masked_before_it_is_seen,
     15: no_receipt_and_no_result,
     18: aggregated_and_never_single_rows,
+    22: only_for_partners_seated_there,
+    23: only_rows_with_consent,
     24: withheld_columns_do_not_exist,
     25: only_large_groups,
 }
@@ -209,12 +270,7 @@ LOCKS: dict[int, Callable[[], None]] = {
 PROMISES = {12: "delete", 16: "inform", 17: "nextPolicy", 19: "compensate", 20: "compensate"}
 
 REFUSALS = {
-    4: limit(POLICY + "role", "eq", "https://example.org/roles#auditor"),
-    7: limit("event", "eq", "Hannover Messe 2027"),
-    8: limit("https://w3id.org/idsa/code/SECURITY_LEVEL", "eq", "TRUST"),
     21: limit("https://w3id.org/idsa/code/state", "eq", "emergency"),
-    22: limit("http://www.w3.org/2006/vcard/ns#hasGeo", "eq", "DE"),
-    23: limit(POLICY + "consent", "eq", "household_consents"),
 }
 
 

@@ -3,6 +3,7 @@
 import os
 import string
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from connector.initialising import initialise
 from connector.settings import ConfigurationError, read_settings, require_address, require_name
+from policies.facts import Partner
 
 SMALLEST = """\
 participant_name = "Stadtwerke Rheinaue"
@@ -37,7 +39,7 @@ def test_what_is_not_set_has_the_documented_value(file: Path) -> None:
     read = read_settings(file)
     assert (read.public.host, read.public.port) == ("127.0.0.1", 8080)
     assert (read.management.host, read.management.port) == ("127.0.0.1", 8081)
-    assert (read.require_signatures, read.unsafe_loopback_http) == (True, False)
+    assert (read.require_signatures, read.unsafe_loopback_http) == (False, False)
     assert read.store_url == f"sqlite:///{file.parent}/data/allmende.sqlite"
 
 
@@ -191,3 +193,55 @@ def test_any_text_is_an_address_or_is_refused(text: str) -> None:
         assert parts.scheme in {"http", "https"}
         assert parts.hostname
         assert parts.username is None
+
+
+STATED = """\
+[[events]]
+name = "Hannover Messe"
+from = 2027-04-05T08:00:00+02:00
+until = 2027-04-09T18:00:00+02:00
+
+[[participants]]
+participant = "did:web:partner.example"
+memberships = ["https://example.org/cooperative"]
+seat = "DE11"
+"""
+
+
+def test_the_calendar_and_the_register_are_what_policies_are_compared_with(file: Path) -> None:
+    file.write_text(f'{SMALLEST}place = "DE"\n{STATED}')
+    stated = read_settings(file).circumstances
+    assert stated.place == "DE"
+    assert stated.event_names == ("Hannover Messe",)
+    assert stated.calendar[0].begins == datetime(2027, 4, 5, 6, tzinfo=UTC)
+    membership = frozenset({"https://example.org/cooperative"})
+    assert stated.partners == {"did:web:partner.example": Partner(memberships=membership, seat="DE11")}
+
+
+MISSTATED = [
+    ("from = 2027-04-05T08:00:00+02:00", "from = 2027-04-05T08:00:00", "timezone"),
+    ("until = 2027-04-09T18:00:00+02:00", "until = 2027-04-01T18:00:00+02:00", "ends before it begins"),
+    ('name = "Hannover Messe"', 'name = ""', "at least 1 character"),
+    ('seat = "DE11"', 'seat = "Stuttgart"', "seat"),
+    ('seat = "DE11"', 'sea = "DE11"', "is not a setting"),
+    ("https://example.org/cooperative", "cooperative", "memberships"),
+    ("[[participants]]", '[[participants]]\nparticipant = "did:web:a"\n[[participants]]', None),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "wanted"), MISSTATED)
+def test_a_calendar_or_register_that_is_not_clear_is_refused(
+    old: str, new: str, wanted: str | None, file: Path
+) -> None:
+    file.write_text(SMALLEST + STATED.replace(old, new))
+    if wanted is None:
+        assert len(read_settings(file).participants) == 2
+        return
+    with pytest.raises(ConfigurationError, match=wanted):
+        read_settings(file)
+
+
+def test_nobody_stands_in_the_register_twice(file: Path) -> None:
+    file.write_text(SMALLEST + STATED + '[[participants]]\nparticipant = "did:web:partner.example"\n')
+    with pytest.raises(ConfigurationError, match=r"did:web:partner\.example stands there twice"):
+        read_settings(file)

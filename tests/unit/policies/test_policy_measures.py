@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.circumstances import CalendarEvent, Circumstances
 from policies.dpv import DPV_PURPOSES
-from policies.facts import Facts, Request
+from policies.facts import Facts, Partner, Request
 from policies.left_operands import LEFT_OPERANDS
 from policies.model import Constraint, Operator
 from policies.operands import MEASURES, holds, measured
@@ -169,13 +170,107 @@ def test_the_result_goes_to_whoever_asks_unless_somebody_else_is_named() -> None
 def test_a_role_is_looked_for_among_all_that_somebody_has(
     operator: str, values: tuple[str, ...], expected: bool | None
 ) -> None:
-    facts = Facts(NOW, roles=frozenset({"urn:auditor", "urn:engineer"}))
+    facts = Facts(NOW, partner=Partner(roles=frozenset({"urn:auditor", "urn:engineer"})))
     assert truth(facts, POLICY + "role", operator, *values) is expected
 
 
 def test_to_be_known_to_have_no_role_is_not_to_be_unknown() -> None:
-    assert truth(Facts(NOW, roles=frozenset()), POLICY + "role", "isNoneOf", "urn:nurse") is True
+    assert truth(Facts(NOW, partner=Partner()), POLICY + "role", "isNoneOf", "urn:nurse") is True
     assert truth(Facts(NOW), POLICY + "role", "isNoneOf", "urn:nurse") is None
+
+
+CX = "https://w3id.org/catenax/2025/9/policy/"
+KNOWN_PARTNER = Partner(
+    organisation="urn:org",
+    memberships=frozenset({"urn:cooperative"}),
+    security_levels=frozenset({"urn:level:1", "urn:level:2"}),
+    seat="DE12",
+    catena_x_member=True,
+    business_partner_number="BPNL00000000002Z",
+    business_partner_groups=frozenset({"gold"}),
+    framework_agreements=frozenset({"DataExchangeGovernance:1.0"}),
+)
+OF_A_PARTNER = [
+    (POLICY + "organisation", "eq", "urn:org", True),
+    (POLICY + "organisation", "isNoneOf", "urn:org", False),
+    (POLICY + "membership", "eq", "urn:cooperative", True),
+    (POLICY + "membership", "eq", "urn:other", False),
+    (POLICY + "securityLevel", "isAllOf", "urn:level:2", True),
+    (POLICY + "securityLevel", "eq", "urn:level:3", False),
+    (POLICY + "seat", "isPartOf", "DE", True),
+    (POLICY + "seat", "isAnyOf", "FR", False),
+    (POLICY + "seat", "isNoneOf", "DE1", False),
+    (CX + "Membership", "eq", "active", True),
+    (CX + "BusinessPartnerNumber", "isAnyOf", "BPNL00000000002Z", True),
+    (CX + "BusinessPartnerNumber", "isNoneOf", "BPNL00000000003X", True),
+    (CX + "BusinessPartnerGroup", "isAnyOf", "gold", True),
+    (CX + "BusinessPartnerGroup", "isNoneOf", "gold", False),
+    (CX + "FrameworkAgreement", "eq", "DataExchangeGovernance:1.0", True),
+    (CX + "FrameworkAgreement", "eq", "DataExchangeGovernance:2.0", False),
+]
+
+
+@pytest.mark.parametrize(("term", "operator", "value", "expected"), OF_A_PARTNER)
+def test_what_the_provider_vouches_for_is_compared_and_of_anyone_else_nothing_is_known(
+    term: str, operator: str, value: str, expected: bool
+) -> None:
+    here = Circumstances(partners={"did:web:partner": KNOWN_PARTNER})
+    assert truth(here.facts(NOW, "did:web:partner"), term, operator, value) is expected
+    assert truth(here.facts(NOW, "did:web:stranger"), term, operator, value) is None
+
+
+@pytest.mark.parametrize("term", [POLICY + "organisation", POLICY + "seat", CX + "BusinessPartnerNumber"])
+def test_what_is_missing_in_the_register_is_unknown_and_not_none(term: str) -> None:
+    assert truth(Facts(NOW, partner=Partner()), term, "isNoneOf", "XX") is None
+
+
+def test_who_is_known_not_to_be_a_member_of_catena_x_is_none() -> None:
+    assert truth(Facts(NOW, partner=Partner()), CX + "Membership", "eq", "active") is False
+
+
+# events
+
+FAIR = CalendarEvent("fair", NOW - timedelta(days=1), NOW + timedelta(days=1))
+AGAIN = CalendarEvent("fair", NOW + timedelta(days=365), NOW + timedelta(days=367))
+STORM = CalendarEvent("storm", NOW + timedelta(hours=1), NOW + timedelta(hours=2))
+CALENDAR = Circumstances(calendar=(FAIR, AGAIN, STORM))
+
+
+@pytest.mark.parametrize(
+    ("operator", "names", "expected"),
+    [
+        ("eq", ("fair",), True),
+        ("eq", ("storm",), False),
+        ("eq", ("elsewhere",), None),
+        ("isAnyOf", ("storm", "fair"), True),
+        ("isAnyOf", ("storm", "elsewhere"), None),
+        ("isNoneOf", ("storm",), True),
+        ("isNoneOf", ("storm", "elsewhere"), None),
+        ("isNoneOf", ("fair", "elsewhere"), False),
+        ("gteq", ("fair",), None),
+    ],
+)
+def test_an_event_goes_on_in_its_time_and_an_unknown_one_is_unknown(
+    operator: str, names: tuple[str, ...], expected: bool | None
+) -> None:
+    facts = CALENDAR.facts(NOW, "did:web:partner")
+    assert truth(facts, ODRL + "event", operator, *names) is expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (FAIR.begins - timedelta(seconds=1), False),
+        (FAIR.begins, True),
+        (FAIR.ends, True),
+        (FAIR.ends + timedelta(seconds=1), False),
+        (AGAIN.begins, True),
+    ],
+)
+def test_an_event_has_a_first_and_a_last_moment_and_may_take_place_again(
+    moment: datetime, expected: bool
+) -> None:
+    assert truth(CALENDAR.facts(moment, "did:web:partner"), ODRL + "event", "eq", "fair") is expected
 
 
 # what is unknown

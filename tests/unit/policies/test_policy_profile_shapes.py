@@ -22,7 +22,12 @@ from schemas.jsonld import expand
 ODRL = "http://www.w3.org/ns/odrl/2/"
 POLICY = "https://w3id.org/allmende/policy/v1#"
 CONTEXTS = ["https://w3id.org/dspace/2025/1/odrl-profile.jsonld", "https://w3id.org/allmende/policy/v1"]
-REQUIRED = {"algorithm": "a" * 64, "partners": "did:web:a.example,did:web:b.example"}
+REQUIRED = {
+    "algorithm": "a" * 64,
+    "partners": "did:web:a.example,did:web:b.example",
+    "memberships": "https://example.org/cooperative",
+    "unit": "profile",
+}
 SH = Namespace("http://www.w3.org/ns/shacl#")
 
 

@@ -16,7 +16,12 @@ from schemas.wire_policies import offer_in_catalog
 POLICY = "https://w3id.org/allmende/policy/v1#"
 DPV = "https://w3id.org/dpv#"
 DIGEST = "a" * 64
-REQUIRED = {"algorithm": DIGEST, "partners": "did:web:a.example, did:web:b.example"}
+REQUIRED = {
+    "algorithm": DIGEST,
+    "partners": "did:web:a.example, did:web:b.example",
+    "memberships": "https://example.org/cooperative",
+    "unit": "profile",
+}
 EVERYTHING = {
     "columns": "sector,load_kw",
     "min_group_size": "5",
@@ -28,12 +33,18 @@ EVERYTHING = {
     "outputs": "metrics,model",
     "review": "auto",
     "partners": "did:web:a.example",
+    "memberships": "https://example.org/cooperative,https://example.org/association",
+    "roles": "https://example.org/roles#forecaster",
+    "seat": "DE1",
     "duration": "P30D",
     "max_rows": "100",
     "masks": "ts=generalise:month,profile=hash",
     "dominance": "1,75",
     "p_percent": "20",
     "rounding": "5",
+    "epsilon": "0.25",
+    "epsilon_total": "4",
+    "contribution_bound": "24",
 }
 
 
@@ -65,9 +76,39 @@ def test_the_templates_and_their_keys_are_named() -> None:
             "max_uses",
             "until",
         ],
+        "private-statistics": [
+            "columns",
+            "unit",
+            "epsilon",
+            "epsilon_total",
+            "contribution_bound",
+            "purpose",
+            "max_uses",
+            "until",
+        ],
         "compute-only": ["columns", "algorithm", "outputs", "review", "purpose", "max_uses", "until"],
         "research-only": ["columns", "min_group_size", "unit", "purpose", "max_uses", "until"],
-        "named-partners": ["partners", "columns", "min_group_size", "unit", "purpose", "max_uses", "until"],
+        "named-partners": [
+            "partners",
+            "roles",
+            "columns",
+            "min_group_size",
+            "unit",
+            "purpose",
+            "max_uses",
+            "until",
+        ],
+        "members-only": [
+            "memberships",
+            "roles",
+            "seat",
+            "columns",
+            "min_group_size",
+            "unit",
+            "purpose",
+            "max_uses",
+            "until",
+        ],
         "time-limited": [
             "duration",
             "columns",
@@ -213,3 +254,22 @@ def test_two_policies_of_a_template_share_nothing_that_can_be_changed() -> None:
     first = written("research-only")
     first["prohibition"][1]["constraint"][0]["operator"] = "eq"
     assert written("research-only")["prohibition"][1]["constraint"][0]["operator"] == "isA"
+
+
+@pytest.mark.parametrize("key", ["epsilon", "epsilon_total"])
+def test_noise_without_its_budget_is_refused_in_a_sentence(key: str) -> None:
+    with pytest.raises(TemplateError, match="Noise needs a statement of") as caught:
+        written("private-statistics", **{key: ""})
+    assert set(caught.value.reason) == {"de", "en"}
+
+
+def test_statistics_with_noise_mean_what_their_keys_say() -> None:
+    document = written("private-statistics", epsilon="0.25", epsilon_total="4", contribution_bound="24")
+    limits = query_restrictions(parse_policy(document).permissions[0])
+    assert limits.group_unit == "profile"
+    assert limits.noise is not None
+    assert [str(value) for value in (limits.noise.epsilon_per_query, limits.noise.epsilon_total)] == [
+        "0.25",
+        "4",
+    ]
+    assert limits.noise.contribution_bound == 24
