@@ -16,12 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from connector.cli import main
+from connector.__main__ import main
 
 RESET = signal.SIGUSR1
 STATIONS = {
-    "store: transactions": ["connector.adapters.sql_store:SqlStore._run"],
-    "store: commits (fsync)": ["sqlalchemy.engine.default:DefaultDialect.do_commit"],
+    "store: transactions": ["connector.adapters.sql_store:SqlStore._part"],
+    "store: commits (fsync)": ["connector.adapters.sql_statements:Statements.commit"],
     "http: requests sent, with the wait for the answer": ["connector.adapters.egress:EgressClient.request"],
     "http: connections opened": ["connector.adapters.egress:_GuardedBackend.connect_tcp"],
     "identity: tokens signed": ["connector.adapters.did_identity:DidIdentity.authorization"],

@@ -11,9 +11,9 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import Final
 
-NOT_FOR_CONNECTORS: Final = ("httpx._main", "pyarrow._s3fs", "pydantic.v1")
-"""What libraries load just because it is installed, and do without where it is not: httpx its
-own command line with Rich and Pygments, Arrow's files in a cloud, models of an older Pydantic."""
+NOT_FOR_CONNECTORS: Final = ("httpx._main", "numpy", "pyarrow._s3fs", "pydantic.v1")
+"""What libraries load just because it is installed, and do without where it is not: httpx its own
+command line with Rich and Pygments, Arrow NumPy and files in a cloud, models of an older Pydantic."""
 
 
 _SWITCH_SECONDS: Final = 0.0005

@@ -7,28 +7,37 @@ nothing that runs over the file can reach what is hidden.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
+import json
+import logging
 import os
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from io import BufferedWriter
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.ipc
-import pyarrow.parquet
-
-from connector.adapters.masking import agreement_key, needed_columns, redacted_batch, redacted_schema
+from connector.adapters.mask_keys import agreement_key
 from connector.queries.errors import DataUnreadableError
 from connector.queries.permitted import Redaction
 
 __all__ = ["ArrowProjections", "DataUnreadableError", "TableDescription"]
 
-_BATCH_ROWS: Final = 131_072
+_PROGRAM: Final = (sys.executable, "-P", "-m", "connector.adapters.projection_program")
+_AT_ONCE: Final = 2
+"""Files that are read at the same time; each child takes a processor and 100 MiB or more."""
+_LOGGED_BYTES: Final = 2000
+_LOGGER: Final = logging.getLogger(__name__)
 _UNCHANGED: Final = Redaction()
+_SEPARATOR: Final = "\0"
+_FAMILY_DIGITS: Final = 32
+_FINISHED: Final = ".arrow"
+_UNFINISHED: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +62,25 @@ class ArrowProjections:
     Reads Parquet (`.parquet`), CSV with a header line (`.csv`) and Arrow IPC
     (`.arrow`, `.arrows`, `.feather`, `.ipc`; the file or the stream format).
 
-    Limitation: projections are kept until somebody deletes them.
+    Each is kept, also when the data file has changed, until `discard`. A file is
+    read in a process of its own, which gives back what that takes, and whose end
+    is not the connector's. It is no sandbox: the files are the provider's own.
     """
 
-    def __init__(self, directory: Path, secret: bytes = b"") -> None:
+    def __init__(self, directory: Path, secret: bytes = b"", *, seconds: float = 900.0) -> None:
         """Keep projections in a directory, which is made when it is first needed.
 
         Args:
             directory: Where they are kept.
             secret: What the keys of masks that hash are derived from; without
                 it such a mask makes the data unreadable.
+            seconds: Longest time for one reading of a file.
         """
         self._directory = directory
         self._secret = secret
+        self._seconds = seconds
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._turn = threading.Lock()
 
     async def describe(self, source: Path) -> TableDescription:
         """Tell what a data file holds.
@@ -76,7 +91,9 @@ class ArrowProjections:
         Raises:
             DataUnreadableError: It is missing, of an unknown kind, or malformed.
         """
-        return await asyncio.to_thread(_describe, source)
+        found = await self._read(source, {})
+        columns = tuple((name, kind) for name, kind in found["columns"])
+        return TableDescription(columns, found["rows"], found["digest"])
 
     async def materialise(
         self, source: Path, columns: Sequence[str], key: str, redaction: Redaction = _UNCHANGED
@@ -98,167 +115,136 @@ class ArrowProjections:
                 malformed, or lacks a column, or a mask or filter does not fit
                 its column. No file is left behind.
         """
-        target = self._directory / f"{_name(columns, key, redaction)}.arrow"
+        target = self._directory / (_name(columns, key, redaction) + _FINISHED)
         hash_key = agreement_key(self._secret, redaction.agreement) if self._secret else b""
-        return await asyncio.to_thread(_materialise, source, tuple(columns), target, redaction, hash_key)
+        with self._turn:
+            if _is_used_again(target):
+                return target
+        with _writing(source, target) as unfinished:
+            order = {
+                "columns": tuple(columns),
+                "target": str(unfinished),
+                "masks": [asdict(mask) for mask in redaction.masks],
+                "filters": [asdict(one) for one in redaction.filters],
+                "hash_key": hash_key.hex(),
+            }
+            await self._read(source, order)
+        return target
+
+    async def _read(self, source: Path, order: Mapping[str, Any]) -> dict[str, Any]:
+        """Have the file described, or projected where there is an order."""
+        request = json.dumps({"source": str(source), **order}).encode() + b"\n"
+        try:
+            async with self._places, asyncio.timeout(self._seconds):
+                answer = await _ask(source, request)
+        except TimeoutError:
+            raise _unreadable(source, f"it took more than {self._seconds:g} seconds") from None
+        except OSError as problem:
+            raise _unreadable(source, f"its reader does not start ({problem.strerror})") from problem
+        if "unreadable" in answer:
+            raise DataUnreadableError(answer["unreadable"])
+        return answer
+
+    async def discard(self, wanted: Collection[str], unused_since: datetime) -> int:
+        """Delete projections of data files that nobody is interested in any more.
+
+        A program that has one open keeps what it has.
+
+        Args:
+            wanted: Digests of the data files whose projections stay.
+            unused_since: What was made or used later stays, too.
+
+        Returns:
+            How many were deleted; unfinished ones of a process that died count, too.
+        """
+        kept = frozenset(map(_family, wanted))
+        found = await asyncio.to_thread(_of_other_families, self._directory, kept)
+        return await asyncio.to_thread(self._deleted, found, unused_since.timestamp())
+
+    def _deleted(self, paths: Sequence[Path], unused_since: float) -> int:
+        count = 0
+        for path in paths:
+            # One by one: nobody may be given a projection between the look at it and its end.
+            with self._turn, contextlib.suppress(OSError):
+                if _last_used(path) < unused_since:
+                    path.unlink()
+                    count += 1
+        return count
 
 
 def _name(columns: Sequence[str], key: str, redaction: Redaction) -> str:
     parts = [key, *columns]
     if redaction != _UNCHANGED:
         parts += [repr(redaction.masks), repr(redaction.filters), redaction.agreement]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return f"{_family(key)}-{hashlib.sha256(_SEPARATOR.join(parts).encode()).hexdigest()}"
 
 
-def _materialise(
-    source: Path, columns: Sequence[str], target: Path, redaction: Redaction, hash_key: bytes
-) -> Path:
-    if target.exists():
-        return target
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _sentences(source), _temporary(target.parent) as (path, descriptor):
-        wanted = needed_columns(columns, redaction)
-        with os.fdopen(descriptor, "wb") as file, _open(source, wanted) as (schema, batches):
-            left = redacted_schema(schema, columns, redaction)
-            _write(file, left, (redacted_batch(batch, left, redaction, hash_key) for batch in batches))
-            file.flush()
-            os.fsync(file.fileno())
-        path.replace(target)
-    return target
+def _family(key: str) -> str:
+    """What the names of all projections of one data file begin with."""
+    return hashlib.sha256(key.encode()).hexdigest()[:_FAMILY_DIGITS]
 
 
-def _write(file: BufferedWriter, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    options = pa.ipc.IpcWriteOptions(compression=None)
-    with pa.ipc.new_file(file, schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+def _of_other_families(directory: Path, kept: Collection[str]) -> list[Path]:
+    found = (path for path in directory.glob("*") if path.suffix in {_FINISHED, _UNFINISHED})
+    return [path for path in found if path.name.partition("-")[0] not in kept]
+
+
+def _last_used(path: Path) -> float:
+    status = path.lstat()
+    return max(status.st_atime, status.st_mtime)
+
+
+def _is_used_again(target: Path) -> bool:
+    """Whether there is this projection already; its time of access says when it was last asked for."""
+    try:
+        os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
+    except OSError:  # it is not there, or on a disk that can only be read: then nothing deletes it
+        return target.exists()
+    return True
 
 
 @contextlib.contextmanager
-def _temporary(directory: Path) -> Iterator[tuple[Path, int]]:
-    """Open a file that only we can read, and leave nothing behind under its name."""
-    descriptor, name = tempfile.mkstemp(dir=directory, prefix=".", suffix=".part")
+def _writing(source: Path, target: Path) -> Iterator[Path]:
+    """Give a file that only we can read; it takes the target's name in the end, or none is left."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=_UNFINISHED)
+    except OSError as problem:
+        raise _unreadable(source, f"its projection cannot be written ({problem.strerror})") from problem
+    os.close(descriptor)
     path = Path(name)
     try:
-        yield path, descriptor
+        yield path
+        path.replace(target)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _describe(source: Path) -> TableDescription:
-    with _sentences(source):
-        with _open(source, None) as (schema, batches):
-            rows = sum(batch.num_rows for batch in batches)
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    columns = tuple((field.name, str(field.type)) for field in schema)
-    return TableDescription(columns, rows, digest)
-
-
-@contextlib.contextmanager
-def _sentences(source: Path) -> Iterator[None]:
-    """Turn what a library says into a sentence that names the file."""
+async def _ask(source: Path, request: bytes) -> dict[str, Any]:
+    """Start a reader and wait for its answer; when this is cancelled, the reader has ended."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*_PROGRAM, stdin=pipe, stdout=pipe, stderr=pipe)
     try:
-        yield
-    except FileNotFoundError:
-        raise DataUnreadableError(
-            f"The data file {source.name} does not exist. Check its path in the configuration."
-        ) from None
-    except PermissionError:
-        raise DataUnreadableError(
-            f"The data file {source.name} may not be read by the connector's user. Change its permissions."
-        ) from None
-    except (pa.ArrowException, OSError, UnicodeError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0].replace(str(source), source.name)
-        raise DataUnreadableError(f"The data file {source.name} cannot be read: {cause}.") from None
-
-
-_Opened = tuple[pa.Schema, Iterator[pa.RecordBatch]]
-
-
-@contextlib.contextmanager
-def _open(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
-    """Open a file for reading in batches: only the named columns, without dictionaries."""
+        answer, words = await _talk(process, request)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        code = await asyncio.shield(process.wait())
     try:
-        opener = _OPENERS[source.suffix.lower()]
-    except KeyError:
-        known = ", ".join(sorted(_OPENERS))
-        raise DataUnreadableError(
-            f"The data file {source.name} is of an unknown kind. Known are the endings {known}."
-        ) from None
-    if not source.is_file():
-        raise FileNotFoundError(source)
-    with opener(source, columns) as (schema, batches):
-        names = schema.names if columns is None else list(columns)
-        _check_columns(source, schema, names)
-        plain = pa.schema([_plain(schema.field(name)) for name in names])
-        yield plain, (_projected(batch, plain) for batch in batches)
+        found: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        _LOGGER.warning("The reader of %s ended with %d: %r", source.name, code, words[-_LOGGED_BYTES:])
+        raise _unreadable(source, "its reader failed; the connector's log says more") from None
+    return found
 
 
-def _check_columns(source: Path, schema: pa.Schema, names: Sequence[str]) -> None:
-    if len(set(schema.names)) != len(schema.names) or len(set(names)) != len(names):
-        raise DataUnreadableError(
-            f"The data file {source.name} has two columns of the same name. Rename one."
-        )
-    for name in names:
-        if name not in schema.names:
-            raise DataUnreadableError(
-                f"The data file {source.name} has no column {name}. Check the dataset's description."
-            )
+async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise BrokenPipeError(errno.EPIPE, "it has no pipes")
+    # Its input stays open meanwhile: the reader takes the end of it for ours.
+    process.stdin.write(request)
+    return await asyncio.gather(process.stdout.read(), process.stderr.read())
 
 
-def _plain(field: "pa.Field[Any]") -> "pa.Field[Any]":
-    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        # The engine has no nanoseconds for times with a zone.
-        kind = pa.timestamp("us", kind.tz)
-    return pa.field(field.name, kind, field.nullable)
-
-
-def _projected(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [
-        batch.column(batch.schema.get_field_index(field.name)).cast(
-            field.type, safe=not pa.types.is_timestamp(field.type)
-        )
-        for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-_Reader = Callable[[Path, Sequence[str] | None], contextlib.AbstractContextManager[_Opened]]
-
-
-@contextlib.contextmanager
-def _open_parquet(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
-    with pyarrow.parquet.ParquetFile(source) as file:
-        present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-        yield file.schema_arrow, file.iter_batches(batch_size=_BATCH_ROWS, columns=present)
-
-
-@contextlib.contextmanager
-def _open_csv(source: Path, _columns: Sequence[str] | None) -> Iterator[_Opened]:
-    with pyarrow.csv.open_csv(source) as reader:
-        yield reader.schema, iter(reader)
-
-
-@contextlib.contextmanager
-def _open_arrow(source: Path, _columns: Sequence[str] | None) -> Iterator[_Opened]:
-    with pa.memory_map(str(source)) as mapped:
-        try:
-            file = pa.ipc.open_file(mapped)
-        except pa.ArrowInvalid:
-            mapped.seek(0)
-            with pa.ipc.open_stream(mapped) as reader:
-                yield reader.schema, iter(reader)
-            return
-        yield file.schema, (file.get_batch(index) for index in range(file.num_record_batches))
-
-
-_OPENERS: Final[Mapping[str, _Reader]] = {
-    ".parquet": _open_parquet,
-    ".csv": _open_csv,
-    ".arrow": _open_arrow,
-    ".arrows": _open_arrow,
-    ".feather": _open_arrow,
-    ".ipc": _open_arrow,
-}
+def _unreadable(source: Path, cause: str) -> DataUnreadableError:
+    return DataUnreadableError(f"The data file {source.name} cannot be read: {cause}.")

@@ -192,6 +192,7 @@ class DuckdbQueries:
         while self._waiting:
             child = self._waiting.popleft()
             if child.usable:
+                child.process.work()
                 return child
             await child.end()
         return await self._launch()
@@ -205,7 +206,9 @@ class DuckdbQueries:
 
     async def _launch_waiting(self) -> None:
         with contextlib.suppress(SandboxError, OSError):  # the next query starts its own and reports
-            self._waiting.append(await self._launch())
+            child = await self._launch()
+            child.process.rest()
+            self._waiting.append(child)
 
     async def _launch(self) -> _Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

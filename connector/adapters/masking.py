@@ -1,83 +1,37 @@
 """Apply masks and row filters to Arrow data: what is hidden here is in no projection."""
 
-import contextlib
 import hashlib
 import hmac
-import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from connector.queries.permitted import Redaction
 from policies.masks import Mask, MaskMethod, masks_of
 from policies.model import Operator
 from policies.row_filters import FilterValue, RowFilter
 
-_KEY_BYTES: Final = 32
 _HASH_DIGITS: Final = 32
-_KEPT_IN: Final = "mask.secret"
-_PURPOSE: Final = b"allmende column mask v1\0"
 
 
-def agreement_key(secret: bytes, agreement: str) -> bytes:
-    """Derive the key with which an agreement's columns are hashed.
-
-    Two agreements have different keys, so hashes cannot be joined across them.
-
-    Args:
-        secret: The connector's own secret.
-        agreement: IRI of the agreement.
-
-    Source:
-        RFC 5869.
-    """
-    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=_PURPOSE + agreement.encode()).derive(
-        secret
-    )
-
-
-def mask_secret(directory: Path) -> bytes:
-    """Give the connector's own secret for masks, made when it is first asked for.
-
-    Args:
-        directory: Where it is kept, in a file that only the connector's user can read.
-
-    Raises:
-        OSError: It can neither be read nor made.
-    """
-    path = directory / _KEPT_IN
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    return path.read_bytes()
-
-
-def needed_columns(columns: Sequence[str], redaction: Redaction) -> tuple[str, ...]:
+def needed_columns(columns: Sequence[str], filters: Sequence[RowFilter]) -> tuple[str, ...]:
     """Name what has to be read for some columns: these, and those that decide which rows are taken."""
-    return tuple(dict.fromkeys((*columns, *(one.column for one in redaction.filters))))
+    return tuple(dict.fromkeys((*columns, *(one.column for one in filters))))
 
 
-def redacted_schema(schema: pa.Schema, columns: Sequence[str], redaction: Redaction) -> pa.Schema:
+def redacted_schema(schema: pa.Schema, columns: Sequence[str], masks: Sequence[Mask]) -> pa.Schema:
     """Give the schema of the changed data.
 
     Raises:
         pa.ArrowInvalid: A mask does not fit its column's type.
     """
-    return pa.schema([_redacted_field(schema.field(name), redaction) for name in columns])
+    return pa.schema([_redacted_field(schema.field(name), masks) for name in columns])
 
 
-def _redacted_field(field: "pa.Field[Any]", redaction: Redaction) -> "pa.Field[Any]":
+def _redacted_field(field: "pa.Field[Any]", masks: Sequence[Mask]) -> "pa.Field[Any]":
     kind = field.type
-    for mask in masks_of(field.name, redaction.masks):
+    for mask in masks_of(field.name, masks):
         if mask.method is MaskMethod.HASH:
             kind = pa.string()
         elif not _fits(mask, kind):
@@ -96,45 +50,58 @@ def _fits(mask: Mask, kind: pa.DataType) -> bool:
 
 
 def redacted_batch(
-    batch: pa.RecordBatch, schema: pa.Schema, redaction: Redaction, hash_key: bytes
+    batch: pa.RecordBatch,
+    schema: pa.Schema,
+    masks: Sequence[Mask],
+    filters: Sequence[RowFilter],
+    hash_key: bytes,
 ) -> pa.RecordBatch:
     """Take the rows that the filters leave, and mask their columns.
 
     Args:
         batch: Rows with at least the columns of `needed_columns`.
         schema: What comes out, from `redacted_schema`.
-        redaction: The masks and filters.
-        hash_key: Key of the masks that hash, from `agreement_key`.
+        masks: How columns are changed.
+        filters: Which rows are taken; all of them have to hold.
+        hash_key: Key of the masks that hash, from `connector.adapters.mask_keys`.
 
     Raises:
         pa.ArrowException: A filter's value does not fit its column.
     """
-    for one in redaction.filters:
+    for one in filters:
         # A comparison with nothing is nothing, and such a row is dropped.
         batch = batch.filter(_satisfied(batch.column(one.column), one))
-    arrays = [_masked(batch.column(field.name), field.name, redaction, hash_key) for field in schema]
+    arrays = [_masked(batch.column(field.name), field.name, masks, hash_key) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _satisfied(values: Any, one: RowFilter) -> Any:  # noqa: ANN401 - Arrow's arrays of any type
     if one.operator in _COMPARISONS:
         return _COMPARISONS[one.operator](values, _as(one.values[0], values.type))
-    listed = pa.array([_as(value, values.type).as_py() for value in one.values], values.type)
-    member = pc.and_kleene(pc.is_in(values, value_set=listed), pc.is_valid(values))
+    member = pc.and_kleene(pc.is_in(values, value_set=_listed(one.values, values.type)), pc.is_valid(values))
     if one.operator is Operator.IS_ANY_OF:
         return member
     return pc.and_(pc.is_valid(values), pc.invert(member))
 
 
+def _listed(stated: Sequence[FilterValue], kind: pa.DataType) -> Any:  # noqa: ANN401 - as above
+    """Write a list of values as an array at once: a register of consents has many."""
+    if any(isinstance(value, str) != _is_written_as_text(kind) for value in stated):
+        raise pa.ArrowInvalid("the value of a row filter does not fit its column")
+    values: list[Any] = list(stated)
+    return pa.array(values).cast(kind) if values else pa.array([], kind)
+
+
 def _as(value: FilterValue, kind: pa.DataType) -> "pa.Scalar[Any]":
-    if isinstance(value, str) != (pa.types.is_string(kind) or _is_text_of(kind)):
+    if isinstance(value, str) != _is_written_as_text(kind):
         raise pa.ArrowInvalid("the value of a row filter does not fit its column")
     return pa.scalar(value).cast(kind)
 
 
-def _is_text_of(kind: pa.DataType) -> bool:
+def _is_written_as_text(kind: pa.DataType) -> bool:
     """Tell whether values of a type are written as texts in a filter."""
-    return pa.types.is_large_string(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return texts or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
 
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
@@ -147,8 +114,8 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
 }
 
 
-def _masked(values: Any, name: str, redaction: Redaction, key: bytes) -> Any:  # noqa: ANN401 - as above
-    for mask in masks_of(name, redaction.masks):
+def _masked(values: Any, name: str, masks: Sequence[Mask], key: bytes) -> Any:  # noqa: ANN401 - as above
+    for mask in masks_of(name, masks):
         values = _MASKS[mask.method](values, mask, key)
     return values
 

@@ -28,8 +28,8 @@ Key = tuple[object, ...]
 
 MAXIMUM_ATOMS: Final = 20_000
 """More atoms than this are not audited, and what is not audited is refused."""
-_MAXIMUM_WORK: Final = 20_000_000
-"""Atoms times groups."""
+_MAXIMUM_WORK: Final = 5_000_000
+"""Atoms times groups: some seconds of arithmetic at most, in a thread."""
 _ALL: Final = "all"
 
 

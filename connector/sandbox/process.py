@@ -96,6 +96,8 @@ class SandboxedProcess:
         self._rest = bytearray()
         self._started = time.monotonic()
         self._report: SandboxReport | None = None
+        self._works = asyncio.Event()
+        self._works.set()
         loop = asyncio.get_running_loop()
         self._alarm = loop.call_later(limits.wall_seconds, self._expire)
         self._stderr = loop.create_task(_read_capped(process.stderr))
@@ -112,6 +114,17 @@ class SandboxedProcess:
             self._init = init = int(json.loads(information)["child-pid"])
             with contextlib.suppress(ProcessLookupError):  # it has ended already
                 self._init_fd = os.pidfd_open(init)
+
+    def rest(self) -> None:
+        """Look away while a program that is our own waits for work: nothing foreign has reached it.
+
+        All limits hold meanwhile but that of the memory of all its processes together.
+        """
+        self._works.clear()
+
+    def work(self) -> None:
+        """Watch from now on; before anything foreign is given to a program that rested."""
+        self._works.set()
 
     def kill(self) -> None:
         """Stop the program and everything it has started, at once."""
@@ -188,7 +201,7 @@ class SandboxedProcess:
             loop.remove_reader(self._init_fd)
 
     async def _watch_memory(self) -> None:
-        while True:
+        while await self._works.wait():
             await asyncio.sleep(_MEMORY_CHECK_SECONDS)
             if self._init is not None and memory.private_bytes(self._init) > self._limits.memory_bytes:
                 self._out_of_memory = True

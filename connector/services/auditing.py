@@ -77,7 +77,8 @@ async def examine(
         raise refusal("too-many-groups")
     audit = needs_audit(plan, history)
     atoms = await run(atoms_statement(plan, history, view.restrictions)) if audit else None
-    return protect(plan, view.restrictions, partials, history, atoms)
+    # Many answers before this one can take seconds, in which others must be served.
+    return await asyncio.to_thread(protect, plan, view.restrictions, partials, history, atoms)
 
 
 def replanned(statement: str, view: View) -> QueryPlan | None:

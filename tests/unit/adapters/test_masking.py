@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.adapters.arrow_projections import ArrowProjections, DataUnreadableError
-from connector.adapters.masking import agreement_key, mask_secret
+from connector.adapters.mask_keys import agreement_key, mask_secret
 from connector.queries.permitted import Redaction
 from policies.masks import parse_mask
 from policies.model import Operator

@@ -40,7 +40,9 @@ async def test_our_token_is_what_edc_expects() -> None:
 
 async def test_edcs_token_names_the_participant() -> None:
     stated = '{"region":"eu","audience":"http://localhost:8080/dsp/2025-1","clientId":"edc"}'
-    assert await MockTokens([EDC], "did:web:us", _Others()).verify(stated) == Participant("edc", None)
+    assert await MockTokens([EDC], "did:web:us", _Others()).verify(stated) == Participant(
+        "edc", None, "http://localhost:19194/protocol/2025-1"
+    )
 
 
 @pytest.mark.parametrize(

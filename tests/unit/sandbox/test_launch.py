@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,31 @@ async def test_finishing_with_a_timeout_stops_the_program(sandbox: Sandbox, tmp_
     assert report.timed_out
     assert report.exit_code is None
     assert report.wall_seconds < 5
+
+
+async def test_a_program_that_rests_is_watched_again_as_soon_as_it_works(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    if "memory watch" not in sandbox.tier:
+        pytest.skip("this kernel does not list the children of a process")
+    text = """
+import os, time
+for _ in range(3):
+    if not os.fork():
+        hoard = bytearray(os.urandom(1)) * (60 << 20)
+        os.write(1, b"h")
+        time.sleep(60)
+time.sleep(60)
+"""
+    limits = replace(LIMITS, memory_bytes=120 << 20)
+    process = await sandbox.start(program(tmp_path, text), mounts=[], limits=limits)
+    process.rest()
+    assert await process.stdout.readexactly(3) == b"hhh"
+    await asyncio.sleep(0.5)
+    assert not process.stdout.at_eof()
+    process.work()
+    assert await process.stdout.read() == b""
+    assert (await process.finish()).out_of_memory
 
 
 async def test_a_killed_program_is_gone_when_finish_returns(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""Read data files, and write what is left of them under masks and filters.
+
+Only `connector.adapters.projection_program` loads this: what it needs would make a
+connector larger for as long as it runs.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.ipc
+import pyarrow.parquet
+
+from connector.adapters.masking import needed_columns, redacted_batch, redacted_schema
+from connector.queries.errors import DataUnreadableError
+from policies.masks import Mask
+from policies.row_filters import RowFilter
+
+_BATCH_ROWS: Final = 131_072
+
+
+def describe(source: Path) -> dict[str, Any]:
+    """Tell what a data file holds: `columns` (name and type), `rows` and `digest`.
+
+    Raises:
+        DataUnreadableError: It is missing, of an unknown kind, or malformed.
+    """
+    with _sentences(source):
+        with _open(source, None) as (schema, batches):
+            rows = sum(batch.num_rows for batch in batches)
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"columns": [(field.name, str(field.type)) for field in schema], "rows": rows, "digest": digest}
+
+
+def project(
+    source: Path,
+    columns: Sequence[str],
+    target: Path,
+    masks: Sequence[Mask],
+    filters: Sequence[RowFilter],
+    hash_key: bytes,
+) -> None:
+    """Write an uncompressed Arrow IPC file with only some columns and rows, and wait for the disk.
+
+    Args:
+        source: The data file.
+        columns: Which columns, in which order.
+        target: A file that exists; what it holds is overwritten.
+        masks: How columns are changed.
+        filters: Which rows are taken; all of them have to hold.
+        hash_key: Key of the masks that hash.
+
+    Raises:
+        DataUnreadableError: The source cannot be read, or lacks a column, or a mask
+            or filter does not fit its column.
+    """
+    wanted = needed_columns(columns, filters)
+    with _sentences(source), target.open("wb") as file, _open(source, wanted) as (schema, batches):
+        left = redacted_schema(schema, columns, masks)
+        _write(file, left, (redacted_batch(batch, left, masks, filters, hash_key) for batch in batches))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write(file: BufferedWriter, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    options = pa.ipc.IpcWriteOptions(compression=None)
+    with pa.ipc.new_file(file, schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+@contextlib.contextmanager
+def _sentences(source: Path) -> Iterator[None]:
+    """Turn what a library says into a sentence that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataUnreadableError(
+            f"The data file {source.name} does not exist. Check its path in the configuration."
+        ) from None
+    except PermissionError:
+        raise DataUnreadableError(
+            f"The data file {source.name} may not be read by the connector's user. Change its permissions."
+        ) from None
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0].replace(str(source), source.name)
+        raise DataUnreadableError(f"The data file {source.name} cannot be read: {cause}.") from None
+
+
+_Opened = tuple[pa.Schema, Iterator[pa.RecordBatch]]
+
+
+@contextlib.contextmanager
+def _open(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
+    """Open a file for reading in batches: only the named columns, without dictionaries."""
+    try:
+        opener = _OPENERS[source.suffix.lower()]
+    except KeyError:
+        known = ", ".join(sorted(_OPENERS))
+        raise DataUnreadableError(
+            f"The data file {source.name} is of an unknown kind. Known are the endings {known}."
+        ) from None
+    if not source.is_file():
+        raise FileNotFoundError(source)
+    with opener(source, columns) as (schema, batches):
+        names = schema.names if columns is None else list(columns)
+        _check_columns(source, schema, names)
+        plain = pa.schema([_plain(schema.field(name)) for name in names])
+        yield plain, (_projected(batch, plain) for batch in batches)
+
+
+def _check_columns(source: Path, schema: pa.Schema, names: Sequence[str]) -> None:
+    if len(set(schema.names)) != len(schema.names) or len(set(names)) != len(names):
+        raise DataUnreadableError(
+            f"The data file {source.name} has two columns of the same name. Rename one."
+        )
+    for name in names:
+        if name not in schema.names:
+            raise DataUnreadableError(
+                f"The data file {source.name} has no column {name}. Check the dataset's description."
+            )
+
+
+def _plain(field: "pa.Field[Any]") -> "pa.Field[Any]":
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        # The engine has no nanoseconds for times with a zone.
+        kind = pa.timestamp("us", kind.tz)
+    return pa.field(field.name, kind, field.nullable)
+
+
+def _projected(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [
+        batch.column(batch.schema.get_field_index(field.name)).cast(
+            field.type, safe=not pa.types.is_timestamp(field.type)
+        )
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+_Reader = Callable[[Path, Sequence[str] | None], contextlib.AbstractContextManager[_Opened]]
+
+
+@contextlib.contextmanager
+def _open_parquet(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
+    with pyarrow.parquet.ParquetFile(source) as file:
+        present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+        yield file.schema_arrow, file.iter_batches(batch_size=_BATCH_ROWS, columns=present)
+
+
+@contextlib.contextmanager
+def _open_csv(source: Path, _columns: Sequence[str] | None) -> Iterator[_Opened]:
+    with pyarrow.csv.open_csv(source) as reader:
+        yield reader.schema, iter(reader)
+
+
+@contextlib.contextmanager
+def _open_arrow(source: Path, _columns: Sequence[str] | None) -> Iterator[_Opened]:
+    with pa.memory_map(str(source)) as mapped:
+        try:
+            file = pa.ipc.open_file(mapped)
+        except pa.ArrowInvalid:
+            mapped.seek(0)
+            with pa.ipc.open_stream(mapped) as reader:
+                yield reader.schema, iter(reader)
+            return
+        yield file.schema, (file.get_batch(index) for index in range(file.num_record_batches))
+
+
+_OPENERS: Final[Mapping[str, _Reader]] = {
+    ".parquet": _open_parquet,
+    ".csv": _open_csv,
+    ".arrow": _open_arrow,
+    ".arrows": _open_arrow,
+    ".feather": _open_arrow,
+    ".ipc": _open_arrow,
+}
