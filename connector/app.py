@@ -1,7 +1,6 @@
 """The composition root: one participant's connector, put together. Only this module knows all the others."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,18 +13,22 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from catalog.dsp import to_dsp_catalog, to_dsp_dataset
 from catalog.model import Catalog
+from catalog.pages import Page, PreparedCatalog
+from catalog.selection import Selection
 from connector.adapters.arrow_projections import ArrowProjections
 from connector.adapters.asyncio_changes import AsyncioChanges
+from connector.adapters.consent_files import ConsentFiles
 from connector.adapters.did_identity import DidIdentity
 from connector.adapters.duckdb_queries import DuckdbQueries
 from connector.adapters.egress import NO_TRANSPORTS, EgressClient, Transports
 from connector.adapters.http_peers import HttpPeers
-from connector.adapters.local_files import LocalFiles
+from connector.adapters.local_files import MOST_RECEIVED_BYTES, LocalFiles, LocalReceivedFiles
 from connector.adapters.management_token import read_management_token
+from connector.adapters.mask_keys import mask_secret
 from connector.adapters.mock_tokens import MockToken, MockTokens
 from connector.adapters.no_sandbox import NoCompute, NoQueries
+from connector.adapters.opendp_noise import OpendpNoise
 from connector.adapters.own_credentials import OwnCredentials, load_credentials
 from connector.adapters.sandbox_compute import SandboxCompute
 from connector.adapters.sql_store import SqlStore
@@ -39,23 +42,34 @@ from connector.http.data_plane import PREFIX as DATA_PREFIX
 from connector.http.data_plane import DataPlaneServices, data_plane_router
 from connector.http.dsp import PREFIX as DSP_PREFIX
 from connector.http.dsp import DspServices, dsp_router, version_router
+from connector.http.epsilon import epsilon_router
+from connector.http.ledger import ledger_router, partner_ledgers_router
 from connector.http.management import ManagementServices, health_router, management_router
 from connector.http.problems import install_problems
+from connector.http.receipts import receipts_router
 from connector.protocol.workflow import Workflow
 from connector.sandbox.launch import Sandbox, SandboxUnavailableError
+from connector.services.accessing import give_back_all
 from connector.services.asking import AskingQueries
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
 from connector.services.delivering import Delivering
+from connector.services.exchanging import NEGOTIATIONS, TRANSFERS
 from connector.services.fetching import Fetching
 from connector.services.handing_over import HandingOver
+from connector.services.housekeeping import Housekeeping
 from connector.services.importing import Importing
 from connector.services.negotiating import Negotiating, NegotiationSettings
 from connector.services.opening import Opening
 from connector.services.publishing import Publishing
 from connector.services.querying import AnsweringQueries
-from connector.services.transferring import Transferring
+from connector.services.receipting import Receipting
+from connector.services.receiving import Receiving
+from connector.services.refusing import Refusing
+from connector.services.retiring import Retiring
+from connector.services.transferring import RECEIVED_PATH, Transferring
+from connector.services.witnessing import Witnessing
 from connector.settings import Settings
 from connector.ui.public_pages import PublicPages
 from connector.ui.reading import ParticipantView
@@ -64,11 +78,13 @@ from connector.ui.routes import ui_router
 from connector.ui.static_files import static_router
 from connector.ui.steward import StoreSteward
 from connector.worker import Worker
+from policies.circumstances import Circumstances
 
 log = logging.getLogger("allmende.app")
 
 _MOST_PUBLIC_BYTES = 4_000_000
 _MOST_MANAGEMENT_BYTES = 16_000_000
+_PUSHES = {f"{DATA_PREFIX}{RECEIVED_PATH}/": MOST_RECEIVED_BYTES}
 
 
 class CurrentCatalog:
@@ -79,7 +95,7 @@ class CurrentCatalog:
         self._credentials = credentials
         self._settings = settings
         self._catalog: Catalog | None = None
-        self._bodies: dict[str, bytes] = {}
+        self._prepared: PreparedCatalog | None = None
 
     def forget(self) -> None:
         """Something has changed: the next reader gets a new catalog."""
@@ -99,23 +115,21 @@ class CurrentCatalog:
                 endpoint_url=url + DSP_PREFIX,
                 datasets=tuple(record.dataset for record in records if record.dataset.publishing),
             )
-            self._bodies = {"": json.dumps(to_dsp_catalog(self._catalog)).encode()}
+            self._prepared = PreparedCatalog(self._catalog)
         return self._catalog
 
-    async def catalog_body(self) -> bytes:
-        """The catalog as DSP JSON."""
-        await self.catalog()
-        return self._bodies[""]
+    async def catalog_page(self, selection: Selection) -> Page:
+        """A part of the catalog as DSP JSON, or its first page."""
+        return (await self._current()).page(selection)
 
     async def dataset_body(self, identifier: str) -> bytes | None:
         """One dataset as DSP JSON; None where it is not on offer."""
-        catalog = await self.catalog()
-        if identifier and identifier not in self._bodies:
-            found = next((one for one in catalog.datasets if one.identifier == identifier), None)
-            if found is None:
-                return None
-            self._bodies[identifier] = json.dumps(to_dsp_dataset(found, catalog)).encode()
-        return self._bodies.get(identifier) if identifier else None
+        return (await self._current()).dataset(identifier)
+
+    async def _current(self) -> PreparedCatalog:
+        await self.catalog()
+        assert self._prepared is not None  # noqa: S101 - prepared with the catalog
+        return self._prepared
 
 
 class StoredTokens:
@@ -170,15 +184,22 @@ class _World:
     identity: StaticTokens
     peers: HttpPeers
     projections: ArrowProjections
+    consents: ConsentFiles
     engine: DuckdbQueries | NoQueries
     backend: SandboxCompute | NoCompute
     catalog: CurrentCatalog
+    circumstances: Circumstances
     notices: tuple[str, ...]
 
     @property
     def address(self) -> str:
         """Our DSP base address."""
         return self.settings.public_url + DSP_PREFIX
+
+    def notify(self) -> None:
+        """Much has changed at once: whoever waits for anything looks again."""
+        self.messages.notify()
+        self.computations.notify()
 
     async def aclose(self) -> None:
         """Let go of everything."""
@@ -198,6 +219,9 @@ class _UseCases:
     computing: Computing
     commissioning: Commissioning
     handing_over: HandingOver
+    receipting: Receipting
+    receiving: Receiving
+    retiring: Retiring
 
 
 @asynccontextmanager
@@ -222,12 +246,13 @@ async def build_connector(
     token = read_management_token(settings.data_dir)
     world = await _open_world(settings, in_process)
     cases = _use_cases(world)
+    await _give_back(world.store)
     tasks = [asyncio.create_task(_worker(world, cases).run()), asyncio.create_task(world.engine.start())]
     management = ManagementGuard(_management_app(world, cases), token)
     try:
         yield Connector(
             settings=settings,
-            public=SizeLimit(_public_app(world, cases), _MOST_PUBLIC_BYTES),
+            public=SizeLimit(_public_app(world, cases), _MOST_PUBLIC_BYTES, _PUSHES, speaking=DSP_PREFIX),
             management=SizeLimit(management, _MOST_MANAGEMENT_BYTES),
             token=token,
             did=world.credentials.did,
@@ -257,6 +282,7 @@ async def _open_world(settings: Settings, in_process: Transports) -> _World:
         clock=clock.now,
         used_tokens=StoredTokens(store, clock),
         own_document=credentials.document,
+        token_method=credentials.tokens_method,
         loopback_http=settings.unsafe_loopback_http,
     )
     tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
@@ -276,24 +302,28 @@ async def _open_world(settings: Settings, in_process: Transports) -> _World:
         dids=dids,
         identity=identity,
         peers=HttpPeers(egress, identity),
-        projections=ArrowProjections(settings.data_dir / "projections"),
+        projections=ArrowProjections(settings.data_dir / "projections", mask_secret(settings.data_dir)),
+        consents=ConsentFiles(),
         engine=engine,
         backend=backend,
         catalog=CurrentCatalog(store, credentials, settings),
+        circumstances=settings.circumstances,
         notices=notices,
     )
 
 
 def _use_cases(world: _World) -> _UseCases:
     workflow = Workflow([setting.rule() for setting in world.settings.workflow])
+    refusing = Refusing(clock=world.clock, identifiers=world.identifiers, credentials=world.credentials)
     negotiating = Negotiating(
         store=world.store,
         clock=world.clock,
         identifiers=world.identifiers,
         credentials=world.credentials,
-        settings=NegotiationSettings(world.address, world.settings.require_signatures),
+        settings=NegotiationSettings(world.address, world.settings.require_signatures, world.circumstances),
         workflow=workflow,
         wake=world.messages.notify,
+        refusing=refusing,
     )
     transferring = Transferring(
         store=world.store,
@@ -302,7 +332,9 @@ def _use_cases(world: _World) -> _UseCases:
         address=world.address,
         data_plane=world.settings.public_url + DATA_PREFIX,
         workflow=workflow,
-        wake=world.messages.notify,
+        wake=lambda pid: world.messages.notify(pid, TRANSFERS),
+        refusing=refusing,
+        circumstances=world.circumstances,
     )
     opening = Opening(world.store, transferring, world.messages)
     querying = AnsweringQueries(
@@ -311,8 +343,12 @@ def _use_cases(world: _World) -> _UseCases:
         identifiers=world.identifiers,
         credentials=world.credentials,
         projections=world.projections,
+        consents=world.consents,
         engine=world.engine,
         tier=world.backend.tier,
+        refusing=refusing,
+        circumstances=world.circumstances,
+        noise=OpendpNoise.where_installed(),
     )
     computing = Computing(
         store=world.store,
@@ -320,8 +356,14 @@ def _use_cases(world: _World) -> _UseCases:
         identifiers=world.identifiers,
         credentials=world.credentials,
         projections=world.projections,
+        consents=world.consents,
         backend=world.backend,
         changes=world.computations,
+        refusing=refusing,
+        circumstances=world.circumstances,
+    )
+    receipting = Receipting(
+        store=world.store, clock=world.clock, credentials=world.credentials, peers=world.peers
     )
     commissioning = Commissioning(
         store=world.store,
@@ -329,6 +371,7 @@ def _use_cases(world: _World) -> _UseCases:
         identifiers=world.identifiers,
         peers=world.peers,
         opening=opening,
+        receipting=receipting,
         changes=world.computations,
     )
     handing_over = HandingOver(
@@ -339,8 +382,35 @@ def _use_cases(world: _World) -> _UseCases:
         files=LocalFiles(),
         peers=world.peers,
         transferring=transferring,
+        refusing=refusing,
+        circumstances=world.circumstances,
     )
-    return _UseCases(negotiating, transferring, opening, querying, computing, commissioning, handing_over)
+    receiving = Receiving(
+        store=world.store,
+        files=LocalReceivedFiles(world.settings.data_dir / "received"),
+        receipting=receipting,
+        wake=world.messages.notify,
+    )
+    return _UseCases(
+        negotiating=negotiating,
+        transferring=transferring,
+        opening=opening,
+        querying=querying,
+        computing=computing,
+        commissioning=commissioning,
+        handing_over=handing_over,
+        receipting=receipting,
+        receiving=receiving,
+        retiring=Retiring(
+            store=world.store,
+            clock=world.clock,
+            identifiers=world.identifiers,
+            credentials=world.credentials,
+            transferring=transferring,
+            computing=computing,
+            ended=world.notify,
+        ),
+    )
 
 
 def _worker(world: _World, cases: _UseCases) -> Worker:
@@ -348,14 +418,21 @@ def _worker(world: _World, cases: _UseCases) -> Worker:
         store=world.store,
         clock=world.clock,
         peers=world.peers,
-        senders={"negotiations": cases.negotiating, "transfers": cases.transferring},
-        changed=lambda _: world.messages.notify(),
+        senders={
+            NEGOTIATIONS: cases.negotiating,
+            TRANSFERS: cases.transferring,
+            "receipts": cases.receipting,
+        },
+        changes=world.messages,
     )
     return Worker(
         delivering=delivering,
         computing=cases.computing,
         commissioning=cases.commissioning,
         handing_over=cases.handing_over,
+        housekeeping=Housekeeping(
+            store=world.store, clock=world.clock, projections=world.projections, jobs=world.backend
+        ),
         messages=world.messages,
         computations=world.computations,
     )
@@ -365,15 +442,24 @@ def _public_app(world: _World, cases: _UseCases) -> FastAPI:
     app = _app("Allmende: public listener")
     app.include_router(version_router())
     app.include_router(
-        dsp_router(DspServices(world.identity, world.catalog, cases.negotiating, cases.transferring))
+        dsp_router(
+            DspServices(world.identity, world.peers, world.catalog, cases.negotiating, cases.transferring)
+        )
     )
     app.include_router(
         data_plane_router(
             DataPlaneServices(
-                world.store, cases.querying, cases.computing, cases.handing_over, world.computations
+                store=world.store,
+                querying=cases.querying,
+                computing=cases.computing,
+                handing_over=cases.handing_over,
+                receiving=cases.receiving,
+                changes=world.computations,
             )
         )
     )
+    app.include_router(receipts_router(world.identity, cases.receipting))
+    app.include_router(ledger_router(world.identity, _witnessing(world)))
     app.include_router(catalog_router(world.catalog, PublicPages(PageRenderer())))
     app.include_router(static_router())
     _add_did_document(app, world.credentials)
@@ -389,13 +475,26 @@ def _management_app(world: _World, cases: _UseCases) -> FastAPI:
         clock=world.clock,
         negotiating=cases.negotiating,
         computing=cases.computing,
+        retiring=cases.retiring,
         participant=ParticipantView(
             world.settings.participant_name, world.credentials.did, world.settings.public_url
         ),
     )
+    app.include_router(partner_ledgers_router(_witnessing(world)))
+    app.include_router(epsilon_router(world.store))
     app.include_router(ui_router(steward, steward, SessionTokens(), PageRenderer()))
     app.include_router(static_router())
     return app
+
+
+def _witnessing(world: _World) -> Witnessing:
+    return Witnessing(
+        store=world.store,
+        clock=world.clock,
+        credentials=world.credentials,
+        peers=world.peers,
+        resolver=world.dids,
+    )
 
 
 def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
@@ -408,6 +507,8 @@ def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
             clock=world.clock,
             identifiers=world.identifiers,
             projections=world.projections,
+            consents=world.consents,
+            circumstances=world.circumstances,
             changed=world.catalog.forget,
         ),
         crawling=Crawling(store=world.store, clock=world.clock, peers=world.peers, resolver=world.dids),
@@ -420,13 +521,18 @@ def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
             require_signatures=world.settings.require_signatures,
         ),
         transferring=cases.transferring,
-        fetching=Fetching(store=world.store, peers=world.peers, opening=cases.opening),
+        retiring=cases.retiring,
+        fetching=Fetching(
+            store=world.store, peers=world.peers, opening=cases.opening, receipting=cases.receipting
+        ),
+        receiving=cases.receiving,
         asking=AskingQueries(
             store=world.store,
             clock=world.clock,
             identifiers=world.identifiers,
             peers=world.peers,
             opening=cases.opening,
+            receipting=cases.receipting,
         ),
         commissioning=cases.commissioning,
         computing=cases.computing,
@@ -453,6 +559,15 @@ def _add_did_document(app: FastAPI, credentials: OwnCredentials) -> None:
     @app.get("/.well-known/did.json")
     async def did_document() -> JSONResponse:
         return JSONResponse(content, media_type="application/did+json")
+
+
+async def _give_back(store: SqlStore) -> None:
+    """Give back the uses of an earlier process, before the first one of this process is counted."""
+    given_back = await store.transact(give_back_all)
+    if given_back:
+        log.warning(
+            "uses that an earlier process had counted, but not released, are given back: %d", given_back
+        )
 
 
 async def _is_ready(store: SqlStore) -> bool:

@@ -1,8 +1,10 @@
 """What the use cases need from the world: one small protocol per need."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -10,16 +12,24 @@ import pyarrow as pa
 
 from catalog.dsp import DatasetView
 from catalog.model import Dataset
-from connector.evidence.did import DidDocument
+from connector.evidence.did import DidDocument, did_url
 from connector.protocol.computation import Computation
 from connector.protocol.jobs import ComputationOutcome, Job
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.protocol.transfer import TransferProcess
+from connector.queries.permitted import Redaction
+from policies.consents import Consent, ConsentRegister
 from policies.model import LanguageMap
+from policies.privacy import PrivacyDescription, SensitiveFigures
+from policies.row_filters import RowFilter
 from schemas.strict_json import JsonObject
 
 T = TypeVar("T")
+MOST_DUE = 100
+"""Messages that the outbox hands out at a time."""
+MOST_FORGOTTEN = 1000
+"""Answers that the inbox forgets at a time: nobody else gets at the store meanwhile."""
 
 
 class Clock(Protocol):
@@ -43,20 +53,54 @@ class Identifiers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class UsedToken:
+    """A token that counts once.
+
+    Attributes:
+        identifier: Digest of issuer and token identifier.
+        expires: From when on it may be forgotten.
+    """
+
+    identifier: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Participant:
     """A counterparty whose identity has been verified.
 
     Attributes:
         did: Its DID, or another identifier that both sides have agreed on.
         document: The DID document that proves it; None where something else does.
+        address: Its DSP base address, where our configuration states it.
+        token: The token that proved it, where it has not been used up yet.
     """
 
     did: str
     document: DidDocument | None
+    address: str | None = None
+    token: UsedToken | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...] | None:
+        """Where its services are: the host of its name and what its DID document lists, or as configured.
+
+        None where neither a document nor our configuration says.
+        """
+        if self.document is not None:
+            return did_url(self.did), *(service.endpoint for service in self.document.services)
+        return None if self.address is None else (self.address,)
 
 
 class IdentityRefusedError(Exception):
     """A caller did not prove who it is; the sentence is for our log, not for the caller."""
+
+
+class TokenUsedError(IdentityRefusedError):
+    """Somebody has sent a token that was used before."""
+
+    def __init__(self, participant: str) -> None:
+        super().__init__(f"This token of {participant!r} was used before.")
 
 
 class IdentityUnavailableError(IdentityRefusedError):
@@ -94,11 +138,19 @@ class PublishedDataset:
         dataset: What the catalog shows.
         source: The data file.
         approval: `automatic`, or `manual` where a person accepts each negotiation.
+        row_filters: The filters that policies on it may name.
+        accepts_unsigned: Whether an agreement opens it that not both parties have signed.
+        consents: The registers of consents that policies on it may name.
+        privacy: What noise needs to know about it; None where no policy may ask for noise.
     """
 
     dataset: Dataset
     source: Path
     approval: str
+    row_filters: Mapping[str, RowFilter] = field(default_factory=dict)
+    accepts_unsigned: bool = False
+    consents: Mapping[str, ConsentRegister] = field(default_factory=dict)
+    privacy: PrivacyDescription | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +189,43 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeOfUse:
+    """When and for how long a rule of an agreement was used, where the rule limits that.
+
+    Attributes:
+        last: When it was last used; None where it never was.
+        metered: For how long computations ran under it, time that is reserved for running ones included.
+    """
+
+    last: datetime | None = None
+    metered: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A use that has been counted, but is neither released nor given back yet.
+
+    Attributes:
+        identifier: IRI; the receipt gets it, where there is a release.
+        agreement_id: IRI of the agreement.
+        rule: The permission on whose account it is.
+        created: When it was counted.
+    """
+
+    identifier: str
+    agreement_id: str
+    rule: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One line of the ledger.
 
     Attributes:
         index: Position, from 0.
-        kind: `agreement`, `query`, `computation` or `download`.
-        identifier: IRI of the agreement or receipt.
+        kind: `agreement`, `retirement`, `refusal`, `query`, `computation` or `download`.
+        identifier: IRI of the agreement, decision or receipt.
         agreement_id: IRI of the agreement that it belongs to.
         dataset: IRI of the dataset.
         leaf: Canonical bytes of the signed document: what the Merkle tree hashes.
@@ -163,6 +245,33 @@ class LedgerEntry:
     raw_bytes_out: int
     result_bytes_out: int
     recorded: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHead:
+    """A state of a ledger that its keeper has signed: ours, or a partner's.
+
+    Attributes:
+        ledger: DID of the ledger's keeper.
+        size: Number of entries.
+        root: Root hash, 64 lower-case hexadecimal digits.
+        head: The signed tree head.
+        seen: When we made or got it.
+        peaks: (Ours) What is needed to append to the ledger without reading it:
+            the roots of its full subtrees, as hexadecimal digits.
+        compared: (A partner's) When its keeper last proved that its ledger still
+            begins like this; None where it was not asked yet.
+        problem: (A partner's) Why the ledger cannot be trusted any more; None while it can.
+    """
+
+    ledger: str
+    size: int
+    root: str
+    head: JsonObject
+    seen: datetime
+    peaks: tuple[str, ...] = ()
+    compared: datetime | None = None
+    problem: LanguageMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +324,44 @@ class QueryRecord:
     bytes_out: int
     suppressed_groups: int
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EpsilonEntry:
+    """One line of the account of epsilon; lines are added and never changed.
+
+    Attributes:
+        identifier: IRI of the line.
+        agreement_id: IRI of the agreement under which it was spent.
+        dataset: IRI of the dataset.
+        question: Digest of the question, equal for equal questions only.
+        epsilon: What was spent; below zero where it was given back.
+        recorded: When.
+    """
+
+    identifier: str
+    agreement_id: str
+    dataset: str
+    question: str
+    epsilon: Decimal
+    recorded: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyAnswer:
+    """Figures with noise, as they were drawn once; the same question gets them again.
+
+    Attributes:
+        agreement_id: IRI of the agreement.
+        question: Digest of the question.
+        figures: Noisy figures by their column, one value per group.
+        drawn: When.
+    """
+
+    agreement_id: str
+    question: str
+    figures: Mapping[str, tuple[int, ...]]
+    drawn: datetime
 
 
 class EvidenceExistsError(Exception):
@@ -312,6 +459,10 @@ class Transaction(Protocol):
         """Keep the answer that a message was given."""
         ...
 
+    def forget_answers(self, before: datetime) -> int:
+        """Forget answers given before a time, at most `MOST_FORGOTTEN`; returns how many."""
+        ...
+
     def enqueue(self, message: OutboundMessage) -> None:
         """Put a message into the outbox; it replaces an undelivered one of the same exchange."""
         ...
@@ -321,7 +472,7 @@ class Transaction(Protocol):
         ...
 
     def due(self, now: datetime) -> tuple[OutboundMessage, ...]:
-        """Undelivered messages whose time has come, longest due first, at most 100."""
+        """Undelivered messages whose time has come, longest due first, at most `MOST_DUE`."""
         ...
 
     def next_due(self, now: datetime) -> datetime | None:
@@ -344,6 +495,72 @@ class Transaction(Protocol):
         """Take one counted use back."""
         ...
 
+    def time_of_use(self, agreement_id: str, rule: str) -> TimeOfUse:
+        """When a rule of an agreement was last used, and for how long."""
+        ...
+
+    def note_use(self, agreement_id: str, rule: str, now: datetime, apart: timedelta) -> bool:
+        """Note a use now, unless the last one is nearer than `apart`; returns whether it was noted."""
+        ...
+
+    def forget_use(self, agreement_id: str, rule: str, at: datetime) -> None:
+        """Take back that the last use was then; the one before it is long enough ago."""
+        ...
+
+    def meter(self, agreement_id: str, rule: str, time: timedelta, total: timedelta) -> bool:
+        """Reserve time, unless more than the total would be metered; returns whether it was."""
+        ...
+
+    def return_time(self, agreement_id: str, rule: str, time: timedelta) -> None:
+        """Put time back that was reserved and not needed."""
+        ...
+
+    def open_reservation(self, reservation: Reservation) -> None:
+        """Remember that a counted use is still to happen."""
+        ...
+
+    def close_reservation(self, identifier: str) -> bool:
+        """A counted use has happened or is given back; returns False where it was not open."""
+        ...
+
+    def reservations(self) -> tuple[Reservation, ...]:
+        """Counted uses that are still to happen, oldest first."""
+        ...
+
+    def epsilon_spent(self, account: str) -> Decimal:
+        """Epsilon spent so far from an account, reserved epsilon included."""
+        ...
+
+    def spend_epsilon(self, account: str, epsilon: Decimal, total: Decimal) -> bool:
+        """Spend epsilon from an account, unless more than the total would be spent; returns whether it was.
+
+        Args:
+            account: The agreement's or the dataset's.
+            epsilon: How much, in billionths at the finest.
+            total: What may be spent from this account altogether.
+        """
+        ...
+
+    def refund_epsilon(self, account: str, epsilon: Decimal) -> None:
+        """Put epsilon back: nothing has been drawn for it."""
+        ...
+
+    def append_epsilon(self, entry: EpsilonEntry) -> None:
+        """Write the next line of the account of epsilon."""
+        ...
+
+    def epsilon_entries(self, dataset: str) -> tuple[EpsilonEntry, ...]:
+        """All lines about a dataset, oldest first."""
+        ...
+
+    def noisy_answer(self, agreement_id: str, question: str) -> NoisyAnswer | None:
+        """The noisy answer that a question was given under an agreement; None where it is new."""
+        ...
+
+    def save_noisy_answer(self, record: NoisyAnswer) -> NoisyAnswer:
+        """Keep a noisy answer; returns the one that is kept, which is the first."""
+        ...
+
     def append_ledger(self, entry: LedgerEntry) -> None:
         """Write the next line of the ledger."""
         ...
@@ -362,6 +579,22 @@ class Transaction(Protocol):
 
     def ledger_entry(self, identifier: str) -> LedgerEntry | None:
         """The line about an agreement or a receipt."""
+        ...
+
+    def save_head(self, record: KnownHead) -> None:
+        """Keep a tree head, new or compared once more.
+
+        Raises:
+            EvidenceExistsError: Another root is kept for this ledger and size.
+        """
+        ...
+
+    def heads(self, ledger: str) -> tuple[KnownHead, ...]:
+        """All tree heads of a keeper's ledger, smallest first."""
+        ...
+
+    def latest_head(self, ledger: str) -> KnownHead | None:
+        """The largest tree head of a keeper's ledger; None where there is none."""
         ...
 
     def save_document(self, identifier: str, content: bytes) -> None:
@@ -418,14 +651,26 @@ class Store(Protocol):
         """
         ...
 
+    def follow_outbox(self, follow: Callable[[Sequence[OutboundMessage]], None]) -> None:
+        """Tell somebody about messages that have been put into the outbox, once they are on disk."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """What a counterparty answered."""
+    """What a counterparty answered.
+
+    Attributes:
+        status: HTTP status.
+        body: The whole body.
+        headers: Header names in lower case.
+        links: Addresses from its `Link` header by relation, such as `next`; absolute.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class PeerUnreachableError(Exception):
@@ -447,7 +692,8 @@ class Peers(Protocol):
         audience: str | None = None,
         token: str | None = None,
         authorization: str | None = None,
-        body: bytes | None = None,
+        headers: Mapping[str, str] = ...,
+        body: bytes | AsyncIterable[bytes] | None = None,
         media_type: str = ...,
         timeout: timedelta = ...,  # noqa: ASYNC109 - a limit on the whole answer, kept by the adapter
         max_bytes: int = ...,
@@ -460,7 +706,8 @@ class Peers(Protocol):
             audience: DID of the counterparty for whom we identify ourselves.
             token: Access token that the counterparty gave us, instead.
             authorization: The whole Authorization header, where the counterparty wants another form.
-            body: What to send.
+            headers: Further headers.
+            body: What to send; what comes in pieces needs a `content-length` among the headers.
             media_type: What that is; JSON unless stated.
             timeout: Longest wait for the whole answer.
             max_bytes: Longest body that is accepted.
@@ -502,16 +749,59 @@ class Projections(Protocol):
         """
         ...
 
-    async def materialise(self, source: Path, columns: Sequence[str], key: str) -> Path:
-        """Give an Arrow IPC file with only the permitted columns.
+    async def materialise(
+        self, source: Path, columns: Sequence[str], key: str, redaction: Redaction = ...
+    ) -> Path:
+        """Give an Arrow IPC file with only the permitted columns and rows.
 
         Args:
             source: The data file.
             columns: Which columns, in which order.
-            key: Digest of the data file: a projection is made once per key and columns.
+            key: Digest of the data file: a projection is made once per key, columns and redaction.
+            redaction: Masks and row filters; none unless stated.
 
         Raises:
-            DataUnreadableError: The file is missing or malformed.
+            DataUnreadableError: The file is missing or malformed, or a mask or filter does not fit it.
+        """
+        ...
+
+
+class ConsentRegisters(Protocol):
+    """Reads registers of consents."""
+
+    async def consents(self, file: Path) -> Sequence[Consent]:
+        """All consents in a register, as it is now.
+
+        Raises:
+            DataUnreadableError: It is missing, of an unknown kind, or malformed.
+        """
+        ...
+
+
+class KeptProjections(Protocol):
+    """Projections that have been made, and are kept for the next time."""
+
+    async def discard(self, wanted: Collection[str], unused_since: datetime) -> int:
+        """Delete projections of data files that nobody is interested in any more.
+
+        Args:
+            wanted: Digests of the data files whose projections stay.
+            unused_since: What was made or used later stays, too: somebody may be reading it.
+
+        Returns:
+            How many were deleted.
+        """
+        ...
+
+
+class JobFolders(Protocol):
+    """Directories in which jobs run."""
+
+    async def clear(self) -> int:
+        """Delete what is left of jobs that do not run any more.
+
+        Returns:
+            How many directories were deleted.
         """
         ...
 
@@ -544,11 +834,51 @@ class DataFiles(Protocol):
         """
         ...
 
-    def chunks(self, file: DataFile) -> AsyncIterator[bytes]:
-        """The file's bytes, piece by piece.
+    def chunks(self, file: DataFile, first: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """A part of the file's bytes, piece by piece.
+
+        Args:
+            file: As it was when somebody looked.
+            first: Where the part begins.
+            end: Where it ends, exclusive; None for the end of the file.
 
         Raises:
             DataUnreadableError: It is not the file any more that was looked at.
+        """
+        ...
+
+
+class TooMuchDataError(Exception):
+    """Somebody sends more than we keep; the sentence says how much that is."""
+
+
+class ReceivedFiles(Protocol):
+    """Keeps data files that others have sent us."""
+
+    async def keep(self, name: str, chunks: AsyncIterator[bytes]) -> tuple[int, str]:
+        """Keep a file, as a whole or not at all.
+
+        Args:
+            name: What it is called here; letters, digits, hyphens and one suffix.
+            chunks: Its bytes, piece by piece, as they arrive.
+
+        Returns:
+            How many there were, and their SHA-256.
+
+        Raises:
+            TooMuchDataError: There are more than we keep; nothing is kept.
+        """
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Forget a file; one that is not there is no problem."""
+        ...
+
+    def chunks(self, name: str) -> AsyncIterator[bytes]:
+        """A kept file's bytes, piece by piece.
+
+        Raises:
+            DataUnreadableError: It is not there any more.
         """
         ...
 
@@ -567,6 +897,23 @@ class QueryEngine(Protocol):
 
         Raises:
             QueryFailedError: It could not be computed, or not in time.
+        """
+        ...
+
+
+class Noise(Protocol):
+    """Draws noise for differential privacy."""
+
+    async def add(self, figures: SensitiveFigures) -> tuple[int, ...]:
+        """Give figures with noise.
+
+        Args:
+            figures: Exact figures, how far one unit can move them, and what they may cost.
+
+        Returns:
+            As many whole numbers. They are epsilon-differentially private: how
+            likely any of them is changes by at most a factor of `exp(epsilon)`
+            where one unit is added or taken away.
         """
         ...
 
@@ -596,27 +943,34 @@ class DocumentResolver(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """One who watches for changes."""
+
+    async def next(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - a promise of the port
+        """Wait for a change since the last call, or since the watch began; or until the time has passed."""
+        ...
+
+
 class Changes(Protocol):
     """Tells who waits that something has changed."""
-
-    @property
-    def version(self) -> int:
-        """Grows with every change."""
-        ...
 
     @property
     def closed(self) -> bool:
         """Whether the connector is stopping: then nobody waits any longer."""
         ...
 
-    def notify(self) -> None:
-        """Something has changed."""
+    def notify(self, *topics: str) -> None:
+        """Something has changed.
+
+        Args:
+            topics: What it is, such as the pid of an exchange; without any, everybody looks.
+        """
         ...
 
-    async def wait_past(self, version: int, timeout: timedelta) -> None:  # noqa: ASYNC109 - a promise of the port
-        """Wait until something has changed after `version`, or the time has passed."""
+    def watch(self, topic: str) -> AbstractContextManager[Watch]:
+        """Watch one topic until the block ends."""
         ...
 
 
-Wake = Callable[[], None]
-"""Tells the worker that there is something to do."""
+Wake = Callable[[str], None]
+"""Tells who waits that the exchange with this pid has moved."""

@@ -35,6 +35,7 @@ from connector.services.receiving import Receiving
 from connector.services.retiring import Retiring
 from connector.services.transferring import Transferring
 from connector.services.waiting import settled
+from policies.consents import ConsentRegister
 from policies.terms import classify
 from schemas.messages import Agreement
 from schemas.strict_json import JsonObject
@@ -59,6 +60,13 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ConsentRegisterBody(_Body):
+    """Where the consents for a dataset are kept: a file, and the column that names the subject."""
+
+    column: Annotated[str, Field(min_length=1)]
+    file: Path
+
+
 class DatasetBody(_Body):
     """A dataset to put on offer."""
 
@@ -74,6 +82,9 @@ class DatasetBody(_Body):
     offer: Mapping[str, JsonValue]
     approval: Literal["automatic", "manual"] = "automatic"
     row_filters: Mapping[str, Mapping[str, JsonValue]] = {}
+    accepts_unsigned: bool = False
+    privacy: Mapping[str, JsonValue] | None = None
+    consents: Mapping[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")], ConsentRegisterBody] = {}
 
 
 class CatalogBody(_Body):
@@ -219,6 +230,12 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                 offer=dict(body.offer),
                 approval=body.approval,
                 row_filters={name: dict(one) for name, one in body.row_filters.items()},
+                accepts_unsigned=body.accepts_unsigned,
+                privacy=None if body.privacy is None else dict(body.privacy),
+                consents={
+                    name: ConsentRegister(one.column, one.file.absolute())
+                    for name, one in body.consents.items()
+                },
             )
         )
         terms = [
@@ -247,6 +264,7 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                     "rows": record.dataset.rows,
                     "publishing": record.dataset.publishing,
                     "approval": record.approval,
+                    "accepts_unsigned": record.accepts_unsigned,
                 }
                 for record in records
             ]

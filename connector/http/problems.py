@@ -36,6 +36,7 @@ from connector.queries.errors import (
 )
 from connector.services.accessing import AccessDeniedError, UseRefusedError
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.refusing import TooManyRefusalsError
 from policies.errors import PolicyRefusedError
 from policies.model import LanguageMap
 from schemas.errors import SchemaError
@@ -57,6 +58,7 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (DataUnreadableError, 422),
     (PolicyRefusedError, 422),
     (RequestRefusedError, 422),
+    (TooManyRefusalsError, 429),
     (EvidenceError, 422),
     (EvidenceExistsError, 422),
     (CatalogError, 422),
@@ -75,6 +77,7 @@ _TITLES: Final = {
     409: "Not now",
     413: "Too long",
     422: "Cannot be done",
+    429: "Too often",
     500: "Internal error",
     502: "Counterparty unreachable",
     503: "Not in time",

@@ -229,6 +229,62 @@ _REASONS: dict[str, tuple[str, str]] = {
         ),
         "Together with earlier queries the result is too fine to be checked. Group more coarsely.",
     ),
+    "noise-not-described": (
+        (
+            "Die Vereinbarung verlangt Rauschen, aber der Datensatz ist dafür nicht beschrieben. "
+            "Der Anbieter muss sein Angebot berichtigen."
+        ),
+        (
+            "The agreement asks for noise, but the dataset is not described for it. "
+            "The provider must correct the offer."
+        ),
+    ),
+    "noise-missing": (
+        "Der Anbieter kann kein Rauschen ziehen. Er muss allmende[dp] installieren.",
+        "The provider cannot draw noise. It must install allmende[dp].",
+    ),
+    "noise-aggregate": (
+        "Mit Rauschen sind nur count(*), sum und avg erlaubt.",
+        "With noise only count(*), sum and avg are allowed.",
+    ),
+    "noise-bounds": (
+        "Für diesen Messwert sind keine Grenzen festgelegt, also kann er nicht verrauscht werden.",
+        "No bounds are stated for this measure, so noise cannot protect it.",
+    ),
+    "noise-values": (
+        (
+            "Mit Rauschen wird nur nach festgelegten Werten gruppiert: nach Merkmalen, deren Werte der "
+            "Anbieter angibt, und nach Stunde, Wochentag und Monat."
+        ),
+        (
+            "With noise, groups have stated values only: those of dimensions that the provider lists, "
+            "and hour, dayofweek and month."
+        ),
+    ),
+    "noise-too-little-epsilon": (
+        "Das vereinbarte Epsilon je Abfrage reicht für so viele Kennzahlen nicht. Fragen Sie weniger ab.",
+        "The epsilon that was agreed per query is too little for so many aggregates. Ask for fewer.",
+    ),
+    "epsilon-agreement": (
+        (
+            "Das vereinbarte Epsilon für alle Abfragen zusammen ist verbraucht. "
+            "Frühere Fragen werden weiter mit derselben Antwort beantwortet."
+        ),
+        (
+            "The epsilon that was agreed for all queries together is spent. "
+            "Earlier questions are still given the same answer."
+        ),
+    ),
+    "epsilon-dataset": (
+        (
+            "Das Epsilon des Datensatzes ist von allen Partnern zusammen verbraucht. "
+            "Frühere Fragen werden weiter mit derselben Antwort beantwortet."
+        ),
+        (
+            "The epsilon of the dataset is spent by all partners together. "
+            "Earlier questions are still given the same answer."
+        ),
+    ),
     "too-many-groups": (
         "Das Ergebnis hat mehr Gruppen, als die Vereinbarung zulässt. Bitte gruppieren Sie gröber.",
         "The result has more groups than the agreement allows. Group more coarsely.",

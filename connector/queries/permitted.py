@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from catalog.model import Column, ColumnRole
 from policies.masks import Mask, MaskMethod, masks_of
 from policies.restrictions import ComputationRestrictions, QueryRestrictions, permitted_names
-from policies.row_filters import RowFilter, named_filters
+from policies.row_filters import RowFilter, RowFilterError, named_filters
 
 _HASHED = "string"
+_NOBODY: Final[Mapping[str, RowFilter]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ def redaction_under(
     restrictions: QueryRestrictions | ComputationRestrictions,
     defined: Mapping[str, RowFilter],
     agreement: str,
+    consented: Mapping[str, RowFilter] = _NOBODY,
 ) -> Redaction:
     """Collect what is done to the data under an agreement before any statement or job sees them.
 
@@ -37,11 +40,16 @@ def redaction_under(
         restrictions: What the agreement leaves.
         defined: The provider's row filters.
         agreement: IRI of the agreement.
+        consented: Whose rows exist, by the register of consents that says so.
 
     Raises:
-        RowFilterError: The agreement names a filter that the provider has not defined.
+        RowFilterError: The agreement names a filter that the provider has not defined,
+            or a register of consents that was not read.
     """
     filters = named_filters(restrictions.row_filters, defined)
+    if unread := sorted(set(restrictions.consents) - set(consented)):
+        raise RowFilterError(f"The consent registers {', '.join(unread)} were not read.")
+    filters += tuple(consented[name] for name in restrictions.consents)
     # Without a mask that hashes, agreements share projections.
     hashed = any(mask.method is MaskMethod.HASH for mask in restrictions.masks)
     return Redaction(restrictions.masks, filters, agreement if hashed else "")

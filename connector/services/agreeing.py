@@ -13,11 +13,19 @@ from connector.evidence.agreements import agreement_file, agreement_statement, r
 from connector.evidence.did import DidDocument, parse_did_document
 from connector.evidence.documents import canonical, digest
 from connector.evidence.proofs import add_proof, proofs_of, require_created_near, verify_proofs
-from connector.ports import Credentials, Identifiers, LedgerEntry, Participant, Transaction
+from connector.ports import (
+    Credentials,
+    Identifiers,
+    LedgerEntry,
+    Participant,
+    PublishedDataset,
+    Transaction,
+)
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.services.exchanging import RequestRefusedError
 from connector.services.recording import append
+from policies.model import LanguageMap
 from policies.odrl import parse_policy
 from policies.refinement import same_rules
 from schemas.strict_json import JsonObject
@@ -222,6 +230,24 @@ def enter_ledger(
         ),
     )
     tx.save_document(agreement.identifier, agreement_file(agreement.statement, agreement.documents))
+
+
+def missing_signature(agreement: ContractAgreement, published: PublishedDataset) -> LanguageMap | None:
+    """Why an agreement does not open its dataset for want of a signature; None where it does.
+
+    Asked at every access, so that an agreement which nobody can prove opens nothing
+    from the moment on at which its dataset no longer accepts it.
+    """
+    return None if agreement.signed or published.accepts_unsigned else _UNSIGNED
+
+
+_UNSIGNED: LanguageMap = {
+    "de": "Diesen Vertrag haben nicht beide Seiten unterschrieben. Für diesen Datensatz reicht das nicht. "
+    "Schließen Sie ihn mit einem Connector neu, der unterschreibt, oder bitten Sie den Anbieter, den "
+    "Datensatz mit accepts_unsigned zu veröffentlichen.",
+    "en": "Not both parties have signed this agreement, and for this dataset that is not enough. Negotiate a "
+    "new one with a connector that signs, or ask the provider to publish the dataset with accepts_unsigned.",
+}
 
 
 def states_same_rules(left: JsonObject, right: JsonObject) -> bool:

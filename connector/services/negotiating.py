@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import assert_never, cast
 
+from connector.evidence.documents import digest
 from connector.ports import (
     Clock,
     Credentials,
@@ -44,6 +45,9 @@ from connector.services.exchanging import (
     once,
     send,
 )
+from connector.services.refusing import Refused, Refusing
+from policies.actions import USE
+from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, evaluate_offer
 from policies.odrl import parse_policy
@@ -72,11 +76,13 @@ class NegotiationSettings:
 
     Attributes:
         address: Our DSP base address: the callback address of our messages.
-        require_signatures: Whether an agreement without both signatures is refused.
+        require_signatures: Whether an agreement without both signatures is not even concluded.
+        circumstances: What we state about ourselves, the calendar and our partners.
     """
 
     address: str
-    require_signatures: bool = True
+    require_signatures: bool = False
+    circumstances: Circumstances = NOTHING_STATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ class Negotiating:
         settings: How we negotiate.
         workflow: Rules that override what policies decide.
         wake: Called with the pid of an exchange that has moved.
+        refusing: Writes refusals into the ledger.
     """
 
     def __init__(
@@ -121,6 +128,7 @@ class Negotiating:
         settings: NegotiationSettings,
         workflow: Workflow,
         wake: Wake,
+        refusing: Refusing,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -130,6 +138,7 @@ class Negotiating:
         self._workflow = workflow
         self._agreeing = Agreeing(identifiers=identifiers, credentials=credentials, address=settings.address)
         self._wake = wake
+        self._refusing = refusing
 
     # what the steward and the query API ask for
 
@@ -254,10 +263,13 @@ class Negotiating:
         Raises:
             UnknownExchangeError: The requested dataset is not on offer.
             RequestRefusedError: The message repeats a pid with other content.
+            TooManyRefusalsError: Too many negotiations of this participant have been refused just now.
         """
         now = self._clock.now()
 
         def take(tx: Transaction) -> StoredAnswer:
+            # Later messages need no such limit: a negotiation is refused once, and then it is over.
+            self._refusing.require_patience(participant.did)
             record = self._open(tx, participant, message, now)
             record = moved(record, receive(exchange_of(record), _kind(message)), now)
             tx.save_negotiation(self._react(tx, record, now))
@@ -423,7 +435,7 @@ class Negotiating:
     ) -> ContractNegotiation:
         """A rule says when, but never that an offer may be exceeded or a signature be missing."""
         if kind is NegotiationMessage.AGREEMENT:
-            objection = _objection(record, tx.dataset(record.dataset), now)
+            objection = _objection(record, tx.dataset(record.dataset), self._facts(record, now))
             if objection is not None:
                 return self._terminate(tx, record, objection, now)
         if kind in {NegotiationMessage.VERIFICATION, NegotiationMessage.FINALIZATION}:
@@ -445,11 +457,14 @@ class Negotiating:
             case _:
                 return record
 
+    def _facts(self, record: ContractNegotiation, now: datetime) -> Facts:
+        return self._settings.circumstances.facts(now, record.peer)
+
     def _answer_request(
         self, tx: Transaction, record: ContractNegotiation, now: datetime
     ) -> ContractNegotiation:
         published = tx.dataset(record.dataset)
-        objection = _objection(record, published, now)
+        objection = _objection(record, published, self._facts(record, now))
         if objection is not None:
             return self._terminate(tx, record, objection, now)
         if published is not None and published.approval == "manual" and not record.approved:
@@ -474,7 +489,10 @@ class Negotiating:
         *,
         delay: timedelta = timedelta(0),
     ) -> ContractNegotiation:
-        """Verify or finalise an agreement, if it is signed as far as we insist on."""
+        """Verify or finalise an agreement, if it is signed as far as we insist on.
+
+        Unsigned, it is flagged as such, and the provider's dataset decides at each access.
+        """
         agreement = tx.agreement(record.agreement_id or "")
         if agreement is None or (self._settings.require_signatures and not agreement.signed):
             return self._terminate(tx, record, "The agreement is not signed by the counterparty.", now)
@@ -497,6 +515,8 @@ class Negotiating:
         if kind is NegotiationMessage.AGREEMENT:
             agreement = self._agreeing.grant(tx, record, now)
             record = replace(record, agreement_id=agreement.identifier)
+        if kind is NegotiationMessage.TERMINATION and record.role is Party.PROVIDER:
+            self._refusing.write(tx, _refused(record), account=record.peer)
         message = self._message(tx, record, kind).model_copy(update={"id": self._identifiers.new()})
         path = f"/negotiations/{record.peer_pid}/{_PATHS[kind]}"
         return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
@@ -528,7 +548,7 @@ class Negotiating:
             case NegotiationMessage.FINALIZATION:
                 return dsp.ContractNegotiationEventMessage(event_type="FINALIZED", **pids)
             case NegotiationMessage.TERMINATION:
-                reason = (record.reason or "A workflow rule ends this negotiation.",)
+                reason = (record.reason or _ENDED_BY_RULE,)
                 return dsp.ContractNegotiationTerminationMessage(code="refused", reason=reason, **pids)
             case _:
                 assert_never(kind)
@@ -552,7 +572,8 @@ _PATHS = {
 @lru_cache(maxsize=_MOST_UNDERSTOOD)
 def _require_understood(offer: str, dataset: str) -> None:
     """Refuse an offer with a term that we do not know; one that was understood stays so."""
-    require_enforceable(parse_policy(json.loads(offer), default_target=dataset))
+    # Noise is drawn by the provider; whoever asks needs nothing for it.
+    require_enforceable(parse_policy(json.loads(offer), default_target=dataset), noise=True)
 
 
 def _require_offered(tx: Transaction, dataset: str) -> None:
@@ -567,6 +588,22 @@ def _offer_of_ours(tx: Transaction, record: ContractNegotiation) -> JsonObject:
     if published is None or record.role is not Party.PROVIDER:
         return record.offer
     return {**cast("JsonObject", dict(published.dataset.offer.document)), "target": record.dataset}
+
+
+_ENDED_BY_RULE = "A workflow rule ends this negotiation."
+
+
+def _refused(record: ContractNegotiation) -> Refused:
+    """The contract that we do not grant; its reason is in the words that the consumer is told."""
+    return Refused(
+        requester=record.peer,
+        agreement_id=record.pid,
+        dataset=record.dataset,
+        action=USE,
+        purpose=record.purpose,
+        request_digest=digest(record.offer),
+        reason={"en": record.reason or _ENDED_BY_RULE},
+    )
 
 
 def negotiation_body(record: ContractNegotiation) -> JsonObject:
@@ -636,7 +673,7 @@ def _kind(message: Inbound) -> NegotiationMessage:
             assert_never(message)
 
 
-def _objection(record: ContractNegotiation, published: PublishedDataset | None, now: datetime) -> str | None:
+def _objection(record: ContractNegotiation, published: PublishedDataset | None, facts: Facts) -> str | None:
     """Why a request cannot be granted; None where it can."""
     if published is None or not published.dataset.publishing:
         return "The dataset is no longer on offer."
@@ -651,7 +688,5 @@ def _objection(record: ContractNegotiation, published: PublishedDataset | None, 
         refinement = compare_with_offer(requested, offered.policy)
         if not refinement.within:
             return " ".join(reason["en"] for reason in refinement.reasons)
-    decision = evaluate_offer(
-        replace(requested, target=record.dataset), record.peer, record.purpose, Facts(now)
-    )
+    decision = evaluate_offer(replace(requested, target=record.dataset), record.peer, record.purpose, facts)
     return None if decision.permitted else decision.explain("en")

@@ -8,6 +8,7 @@ from pathlib import Path
 from catalog.model import Column, ColumnRole, Dataset, Offer
 from connector.ports import (
     Clock,
+    ConsentRegisters,
     Identifiers,
     Projections,
     PublishedDataset,
@@ -16,14 +17,24 @@ from connector.ports import (
     Transaction,
 )
 from connector.protocol.transfer import TransferFormat
+from connector.queries.noisy import require_described
 from connector.services.computing import COMPUTE_ACTION
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.querying import QUERY_ACTION
 from policies.actions import includes
-from policies.left_operands import ROW_FILTER
-from policies.model import LanguageMap, Policy
+from policies.circumstances import Circumstances
+from policies.consents import ConsentError, ConsentRegister, require_comparable
+from policies.left_operands import CONSENT, EVENT, ROW_FILTER
+from policies.model import LanguageMap, Permission, Policy, Prohibition
 from policies.odrl import parse_policy
-from policies.restrictions import computation_restrictions, offers_raw_data, query_restrictions, values_in
+from policies.privacy import PrivacyDescription, PrivacyDescriptionError, read_privacy
+from policies.restrictions import (
+    comparisons_of,
+    computation_restrictions,
+    offers_raw_data,
+    query_restrictions,
+    values_in,
+)
 from policies.row_filters import RowFilter, RowFilterError, named_filters, read_row_filter
 from policies.terms import require_enforceable
 from schemas.strict_json import JsonObject
@@ -49,6 +60,10 @@ class Publication:
         approval: `automatic`, or `manual` where a person accepts each negotiation.
         row_filters: The filters that the offer may name, as a provider writes
             them: name to column, operator and values.
+        consents: The registers of consents that the offer may name.
+        accepts_unsigned: Whether an agreement opens it that not both parties have signed.
+        privacy: What noise needs to know, as a provider writes it (`policies.privacy`);
+            None where no offer may ask for noise.
     """
 
     identifier: str | None
@@ -63,6 +78,9 @@ class Publication:
     offer: JsonObject
     approval: str
     row_filters: Mapping[str, JsonObject] = field(default_factory=dict)
+    consents: Mapping[str, ConsentRegister] = field(default_factory=dict)
+    accepts_unsigned: bool = False
+    privacy: JsonObject | None = None
 
 
 class Publishing:
@@ -73,6 +91,8 @@ class Publishing:
         clock: Tells the time.
         identifiers: Names datasets and offers.
         projections: Reads data files.
+        consents: Reads registers of consents.
+        circumstances: What we state about ourselves, the calendar and our partners.
         changed: Called when something on offer has changed.
     """
 
@@ -83,12 +103,16 @@ class Publishing:
         clock: Clock,
         identifiers: Identifiers,
         projections: Projections,
+        consents: ConsentRegisters,
+        circumstances: Circumstances,
         changed: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._identifiers = identifiers
         self._projections = projections
+        self._consents = consents
+        self._circumstances = circumstances
         self._changed = changed
 
     async def publish(self, publication: Publication) -> Dataset:
@@ -98,21 +122,26 @@ class Publishing:
             DataUnreadableError: The data file is missing or malformed.
             PolicyRefusedError: The policy has a term that cannot be enforced.
             RequestRefusedError: The stated columns are not those of the file,
-                or the policy names a column that does not exist.
+                or the policy names a column, a filter, a register or an event
+                that does not exist.
         """
         identifier = publication.identifier or self._identifiers.new()
         offer = self._offer(publication, identifier)
         description = await self._projections.describe(publication.source)
         _require_columns(publication.columns, description)
         _require_policy_columns(offer.policy, publication.columns)
+        _require_events(offer.policy, self._circumstances.event_names)
         filters = _row_filters(publication, offer.policy, description)
+        consents = await self._registers(publication, offer.policy, description)
+        privacy = _privacy(publication, offer.policy)
         now = self._clock.now()
 
         def work(tx: Transaction) -> Dataset:
             known = tx.dataset(identifier)
             issued = known.dataset.issued if known else now
             dataset = _dataset(publication, identifier, offer, description, issued, now)
-            tx.save_dataset(PublishedDataset(dataset, publication.source, publication.approval, filters))
+            record = _record(publication, dataset, filters, consents)
+            tx.save_dataset(replace(record, privacy=privacy))
             return dataset
 
         dataset = await self._store.transact(work)
@@ -137,6 +166,28 @@ class Publishing:
         await self._store.transact(work)
         self._changed()
 
+    async def _registers(
+        self, publication: Publication, policy: Policy, description: TableDescription
+    ) -> Mapping[str, ConsentRegister]:
+        """Make sure that the registers which the policy names exist, and read every one."""
+        known = dict(description.columns)
+        registers = {}
+        for name, stated in publication.consents.items():
+            if stated.column not in known:
+                raise RequestRefusedError(
+                    f"The consent register {name!r} names the column {stated.column!r}, which does not exist."
+                )
+            registers[name] = replace(stated, data_type=known[stated.column])
+            try:
+                require_comparable(name, registers[name])
+            except ConsentError as problem:
+                raise RequestRefusedError(str(problem)) from None
+            await self._consents.consents(stated.file)
+        named = {name for permission in policy.permissions for name in values_in(permission, CONSENT)}
+        if unknown := sorted(named - set(registers)):
+            raise RequestRefusedError(f"The consent registers {', '.join(unknown)} are not defined.")
+        return registers
+
     def _offer(self, publication: Publication, dataset: str) -> Offer:
         """The offer with an identifier of its own, read and judged."""
         document: JsonObject = {
@@ -147,6 +198,22 @@ class Publishing:
         policy = parse_policy(document, default_target=dataset)
         require_enforceable(policy)
         return Offer(policy, document)
+
+
+def _record(
+    publication: Publication,
+    dataset: Dataset,
+    filters: Mapping[str, RowFilter],
+    consents: Mapping[str, ConsentRegister],
+) -> PublishedDataset:
+    return PublishedDataset(
+        dataset=dataset,
+        source=publication.source,
+        approval=publication.approval,
+        row_filters=filters,
+        accepts_unsigned=publication.accepts_unsigned,
+        consents=consents,
+    )
 
 
 def _dataset(
@@ -189,6 +256,23 @@ def _formats(policy: Policy) -> tuple[str, ...]:
     return (*governed, *raw)
 
 
+def _require_events(policy: Policy, known: Sequence[str]) -> None:
+    """Refuse an event that never goes on because nobody knows it; one in a prohibition would always hold."""
+    rules: tuple[Permission | Prohibition, ...] = (*policy.permissions, *policy.prohibitions)
+    named = {
+        value
+        for rule in rules
+        for part in comparisons_of(rule)
+        if part.left_operand == EVENT
+        for value in part.right_operand
+    }
+    if unknown := sorted(named - set(known)):
+        raise RequestRefusedError(
+            f"The policy names events that are not in the calendar: {', '.join(unknown)}; "
+            f"there are: {', '.join(known) or 'none'}. Events are stated in the configuration."
+        )
+
+
 def _require_columns(columns: Sequence[Column], description: TableDescription) -> None:
     stated = {column.name: column.data_type for column in columns}
     found: Mapping[str, str] = dict(description.columns)
@@ -218,6 +302,24 @@ def _require_policy_columns(policy: Policy, columns: Sequence[Column]) -> None:
             raise RequestRefusedError(
                 f"The policy names columns that the dataset does not have: {', '.join(unknown)}."
             )
+
+
+def _privacy(publication: Publication, policy: Policy) -> PrivacyDescription | None:
+    """Read what noise needs to know, and make sure that it fits the columns and the policy."""
+    try:
+        privacy = None if publication.privacy is None else read_privacy(publication.privacy)
+        if privacy is not None:
+            require_described(privacy, publication.columns)
+    except PrivacyDescriptionError as problem:
+        raise RequestRefusedError(str(problem)) from None
+    for permission in policy.permissions:
+        limits = query_restrictions(permission)
+        if limits.noise is not None and (privacy is None or privacy.unit != limits.group_unit):
+            raise RequestRefusedError(
+                "The policy asks for noise, so the dataset needs a description of its privacy "
+                "whose unit is the policy's group unit."
+            )
+    return privacy
 
 
 def _row_filters(

@@ -5,6 +5,7 @@ Source:
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -23,6 +24,7 @@ from connector.protocol.transfer import (
     TransferState,
 )
 from connector.protocol.workflow import TRANSFER_ACTIONS, Situation, Workflow
+from connector.services.agreeing import missing_signature
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -36,7 +38,11 @@ from connector.services.exchanging import (
     once,
     send,
 )
-from policies.evaluation import Facts, Request, Where, evaluate
+from connector.services.refusing import Refused, Refusing, refused_under
+from policies.actions import COMPUTE, QUERY, REPRODUCE, USE
+from policies.circumstances import NOTHING_STATED, Circumstances, Uses
+from policies.evaluation import Request, Where, evaluate
+from policies.model import LanguageMap
 from policies.odrl import parse_policy
 from policies.restrictions import offers_raw_data
 from schemas import messages as dsp
@@ -60,6 +66,20 @@ Inbound = (
 )
 
 
+class StartRefusedError(RequestRefusedError):
+    """The agreement does not permit that a transfer process starts.
+
+    Attributes:
+        agreement: The agreement.
+        reason: Why, per language.
+    """
+
+    def __init__(self, agreement: ContractAgreement, reason: LanguageMap) -> None:
+        super().__init__(reason["en"])
+        self.agreement = agreement
+        self.reason = reason
+
+
 def token_digest(token: str) -> str:
     """How an access token is stored: its SHA-256, never itself."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -76,6 +96,8 @@ class Transferring:
         data_plane: Base address of our data plane.
         workflow: Rules that override what a provider does by itself.
         wake: Called with the pid of an exchange that has moved.
+        refusing: Writes refusals into the ledger.
+        circumstances: What we state about ourselves, the calendar and our partners.
     """
 
     def __init__(
@@ -88,6 +110,8 @@ class Transferring:
         data_plane: str,
         workflow: Workflow,
         wake: Wake,
+        refusing: Refusing,
+        circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -96,6 +120,8 @@ class Transferring:
         self._data_plane = data_plane
         self._workflow = workflow
         self._wake = wake
+        self._refusing = refusing
+        self._circumstances = circumstances
         # Filled inside transactions, which run in a thread of their own.
         self._pushes: SimpleQueue[str] = SimpleQueue()
 
@@ -184,6 +210,7 @@ class Transferring:
         Raises:
             UnknownExchangeError: There is no such agreement with this participant.
             RequestRefusedError: The agreement or the format does not allow it.
+            TooManyRefusalsError: It is refused, like too many before it.
         """
         now = self._clock.now()
 
@@ -196,7 +223,12 @@ class Transferring:
             tx.save_transfer(self._react(tx, record, now))
             return StoredAnswer(201, transfer_body(record))
 
-        return await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
+        try:
+            return await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
+        except StartRefusedError as refusal:
+            refused = _refused(refusal, message, delivery)
+            await self._store.transact(lambda tx: self._refusing.tell(tx, refused))
+            raise
 
     async def received(
         self, participant: Participant, pid: str, delivery: Delivery, message: Inbound
@@ -291,7 +323,8 @@ class Transferring:
         if agreement is None or agreement.role is not Party.PROVIDER or agreement.consumer != participant.did:
             raise UnknownExchangeError(message.agreement_id)
         _require_finalised(tx, agreement)
-        _require_startable(tx, agreement, now)
+        _require_signed(tx, agreement)
+        _require_startable(tx, agreement, now, self._circumstances)
         if message.format not in tuple(TransferFormat):
             raise RequestRefusedError(
                 f"The format {message.format!r} is not on offer; offered are: {', '.join(TransferFormat)}."
@@ -452,7 +485,7 @@ def _require_raw_data(tx: Transaction, agreement: ContractAgreement, transfer_fo
     published = tx.dataset(agreement.dataset)
     offered = published is not None and transfer_format in published.dataset.formats
     if not offered or not offers_raw_data(parse_policy(agreement.document)):
-        raise RequestRefusedError("The agreement does not let the data leave as they are.")
+        raise StartRefusedError(agreement, _NO_RAW_DATA)
 
 
 def _kind(message: Inbound) -> TransferMessage:
@@ -486,14 +519,54 @@ def _consumed(tx: Transaction, agreement_id: str) -> ContractAgreement:
 
 def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
     if agreement.retirement is not None:
-        raise RequestRefusedError(agreement.retirement.explanation["en"])
+        raise StartRefusedError(agreement, agreement.retirement.explanation)
     negotiation = tx.negotiation(agreement.negotiation)
     if negotiation is None or not negotiation.is_in_force:
         state = negotiation.state if negotiation else "unknown"
         raise RequestRefusedError(f"The agreement is not in force: its negotiation is {state}.")
 
 
-def _require_startable(tx: Transaction, agreement: ContractAgreement, now: datetime) -> None:
+def _refused(refusal: StartRefusedError, message: dsp.TransferRequestMessage, delivery: Delivery) -> Refused:
+    """A refused start; the same message may arrive again, and is noted once."""
+    return refused_under(
+        refusal.agreement,
+        refusal.reason,
+        action=_ACTIONS.get(message.format, USE),
+        purpose=None,
+        request_digest=hashlib.sha256(message.consumer_pid.encode()).hexdigest(),
+        repeatable=hashlib.sha256(delivery.body).hexdigest(),
+    )
+
+
+_ACTIONS: Final[Mapping[str, str]] = {
+    TransferFormat.QUERY: QUERY,
+    TransferFormat.COMPUTE: COMPUTE,
+    TransferFormat.DOWNLOAD: REPRODUCE,
+    TransferFormat.PUSH: REPRODUCE,
+}
+"""What a transfer process of each format is for."""
+
+_NO_RAW_DATA: Final[LanguageMap] = {
+    "de": "Der Vertrag lässt die Daten nicht so heraus, wie sie sind.",
+    "en": "The agreement does not let the data leave as they are.",
+}
+_PERMITS_NOTHING: Final[LanguageMap] = {
+    "de": "Der Vertrag erlaubt nichts.",
+    "en": "The agreement permits nothing.",
+}
+
+
+def _require_signed(tx: Transaction, agreement: ContractAgreement) -> None:
+    """Refuse access under an agreement that not both have signed, unless its dataset accepts that."""
+    published = tx.dataset(agreement.dataset)
+    unsigned = missing_signature(agreement, published) if published else None
+    if unsigned is not None:
+        raise StartRefusedError(agreement, unsigned)
+
+
+def _require_startable(
+    tx: Transaction, agreement: ContractAgreement, now: datetime, circumstances: Circumstances
+) -> None:
     """Refuse access that the agreement does not permit at this moment, whatever it is used for later.
 
     Raises:
@@ -502,7 +575,8 @@ def _require_startable(tx: Transaction, agreement: ContractAgreement, now: datet
     policy = parse_policy(agreement.document)
     negotiation = tx.negotiation(agreement.negotiation)
     purpose = negotiation.purpose if negotiation else None
-    facts = Facts(now, tx.uses(agreement.identifier), agreement.agreed)
+    uses = Uses(tx.uses(agreement.identifier))
+    facts = circumstances.facts(now, agreement.consumer, uses=uses, started=agreement.agreed)
     decisions = [
         evaluate(
             policy,
@@ -513,9 +587,11 @@ def _require_startable(tx: Transaction, agreement: ContractAgreement, now: datet
         for permission in policy.permissions
     ]
     if not any(decision.permitted for decision in decisions):
-        raise RequestRefusedError(
-            decisions[0].explain("en") if decisions else "The agreement permits nothing."
+        first = decisions[0] if decisions else None
+        reason = (
+            {language: first.explain(language) for language in ("de", "en")} if first else _PERMITS_NOTHING
         )
+        raise StartRefusedError(agreement, reason)
 
 
 def _usable(record: TransferProcess, agreement_id: str, transfer_format: str) -> bool:

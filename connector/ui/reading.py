@@ -142,6 +142,7 @@ class OfferLine:
         modified: When it was last changed.
         page: Public address of its page.
         by_hand: Whether a person decides on every request for it.
+        accepts_unsigned: Whether an agreement opens it that not both parties have signed.
         terms: Under which terms.
     """
 
@@ -153,6 +154,7 @@ class OfferLine:
     modified: datetime
     page: str
     by_hand: bool
+    accepts_unsigned: bool
     terms: tuple[TermGroup, ...]
 
 
@@ -191,7 +193,7 @@ class NegotiationLine:
 
 @dataclass(frozen=True, slots=True)
 class AgreementLine:
-    """One signed agreement.
+    """One agreement.
 
     Attributes:
         id: IRI of the agreement.
@@ -202,6 +204,7 @@ class AgreementLine:
         concluded: When it was concluded.
         until: Until when data may be used under it; None where no term says so.
         signed_by: DIDs of the parties whose proof it carries.
+        signed: Whether both have signed, so that there is evidence of it.
         in_force: Whether data may be used under it now.
         terms: Under which terms.
         ended: When its provider ended it before its time; None where it did not.
@@ -216,6 +219,7 @@ class AgreementLine:
     concluded: datetime
     until: datetime | None
     signed_by: tuple[str, ...]
+    signed: bool
     in_force: bool
     terms: tuple[TermGroup, ...] = ()
     ended: datetime | None = None
@@ -364,6 +368,7 @@ class LedgerLine:
         raw_bytes_out: Their size in bytes.
         result_bytes_out: Size of the results that left, in bytes.
         releases: Number of signed releases.
+        refusals: Number of signed refusals.
     """
 
     dataset: str
@@ -372,6 +377,7 @@ class LedgerLine:
     raw_bytes_out: int
     result_bytes_out: int
     releases: int
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """What the steward's pages show and decide, taken from the participant's store."""
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from catalog.model import page_key
+from connector.evidence.decisions import REFUSAL
 from connector.evidence.proofs import proofs_of
 from connector.ports import Clock, LedgerEntry, QueryRecord, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState, Output
@@ -115,6 +115,7 @@ class StoreSteward:
                 modified=record.dataset.modified,
                 page=f"{self._participant.public_url}/datasets/{page_key(record.dataset.identifier)}",
                 by_hand=record.approval == _APPROVAL_BY_HAND,
+                accepts_unsigned=record.accepts_unsigned,
                 terms=term_groups(record.dataset.offer.policy),
             )
             for record in reversed(records)
@@ -165,7 +166,7 @@ class StoreSteward:
 
     async def ledger(self) -> LedgerView:
         """What left the house, and the ledger's head."""
-        return await self._store.transact(_ledger)
+        return await self._store.transact(lambda tx: _ledger(tx, self._participant.did))
 
     async def accept_negotiation(self, negotiation: str) -> None:
         """Conclude a negotiation that waits for a person."""
@@ -287,6 +288,7 @@ def _agreement(tx: Transaction, record: ContractAgreement, now: datetime) -> Agr
         concluded=record.agreed,
         until=until,
         signed_by=tuple(str(proof["verificationMethod"]).partition("#")[0] for proof in proofs),
+        signed=record.signed,
         in_force=in_force and retirement is None and (until is None or now <= until),
         terms=_terms(record.document),
         ended=None if retirement is None else retirement.ended,
@@ -384,7 +386,7 @@ def _numbers(prefix: str, metrics: JsonObject) -> Iterator[MetricLine]:
             yield MetricLine(prefix + name, value)
 
 
-def _ledger(tx: Transaction) -> LedgerView:
+def _ledger(tx: Transaction, did: str) -> LedgerView:
     entries = tx.ledger()
     own = [record.dataset for record in tx.datasets()]
     lines = tuple(
@@ -393,7 +395,7 @@ def _ledger(tx: Transaction) -> LedgerView:
         )
         for dataset in own
     )
-    return LedgerView(lines, _head(tx, entries))
+    return LedgerView(lines, _head(tx, did))
 
 
 def _ledger_line(identifier: str, title: LanguageMap, entries: list[LedgerEntry]) -> LedgerLine:
@@ -404,16 +406,14 @@ def _ledger_line(identifier: str, title: LanguageMap, entries: list[LedgerEntry]
         raw_bytes_out=sum(entry.raw_bytes_out for entry in entries),
         result_bytes_out=sum(entry.result_bytes_out for entry in entries),
         releases=sum(entry.kind in RECEIPT_KINDS for entry in entries),
+        refusals=sum(entry.kind == REFUSAL for entry in entries),
     )
 
 
-def _head(tx: Transaction, entries: tuple[LedgerEntry, ...]) -> TreeHead | None:
-    """The tree head of the last receipt, as it was signed."""
-    receipt = next(
-        (kept_receipt(tx, e.identifier) for e in reversed(entries) if e.kind in RECEIPT_KINDS), None
-    )
-    if receipt is None:
+def _head(tx: Transaction, did: str) -> TreeHead | None:
+    """The tree head after the last entry, as it was signed."""
+    known = tx.latest_head(did)
+    if known is None:
         return None
-    head = json.loads(receipt)["inclusion"]["treeHead"]
-    signed = datetime.fromisoformat(head["timestamp"]).astimezone(UTC)
-    return TreeHead(size=head["treeSize"], root=head["rootHash"], signed=signed)
+    signed = datetime.fromisoformat(str(known.head["timestamp"])).astimezone(UTC)
+    return TreeHead(size=known.size, root=known.root, signed=signed)

@@ -354,7 +354,7 @@ async def test_tricks_with_paths_lead_to_no_file(contracted: Region) -> None:
     outcome = await contracted.commission(contracted.rheinaue)
     token = token_in(contracted.lastwerk.rows("transfers")[0])
     base = f"/computations/{segment(outcome['identifier'])}/outputs"
-    await until(lambda: contracted.rheinaue.rows("outbox") == [])
+    await until(lambda: contracted.rheinaue.rows("outbox") == contracted.lastwerk.rows("outbox") == [])
     before = contracted.rheinaue.state()
 
     for name in (
@@ -427,12 +427,16 @@ ROW_LEVEL = {
 }
 
 
+LEDGER = ("ledger", "tree_heads")
+"""Where refusals are noted, too."""
+
+
 async def test_a_row_level_statement_sent_straight_to_the_data_plane_is_refused_and_costs_no_use(
     contracted: Region,
 ) -> None:
     """The consumer's own connector would refuse these; an attacker does not use one."""
     token, _ = await tokens_of(contracted)
-    before = contracted.rheinaue.state("queries")
+    before = contracted.rheinaue.state("queries", *LEDGER)
 
     for name, statement in ROW_LEVEL.items():
         answer = await data(contracted, "POST", "/queries", token, query(statement))
@@ -440,15 +444,17 @@ async def test_a_row_level_statement_sent_straight_to_the_data_plane_is_refused_
         sentence = refused(answer, 403, contracted)
         assert len(sentence) < 400
         assert set(answer.json()["reason"]) == {"de", "en"}
-    assert contracted.rheinaue.state("queries") == before
+    assert contracted.rheinaue.state("queries", *LEDGER) == before
     noted = contracted.rheinaue.rows("queries")
     assert [one["statement"] for one in noted] == list(ROW_LEVEL.values())
     assert all(one["refusal"] and one["bytes_out"] == 0 for one in noted)
+    entries = (await contracted.ledger(contracted.rheinaue))["entries"]
+    assert [one["kind"] for one in entries] == ["agreement", *["refusal"] * len(ROW_LEVEL)]
 
 
 async def test_another_purpose_in_the_question_is_refused_and_costs_no_use(contracted: Region) -> None:
     token, for_computations = await tokens_of(contracted)
-    before = contracted.rheinaue.state("queries")
+    before = contracted.rheinaue.state("queries", *LEDGER)
 
     for purpose in (
         MARKETING,
@@ -469,7 +475,7 @@ async def test_another_purpose_in_the_question_is_refused_and_costs_no_use(contr
         answer = await data(contracted, "POST", "/computations", for_computations, job(purpose=purpose))
         assert answer.status_code == 403, purpose
         refused(answer, 403, contracted)
-    assert contracted.rheinaue.state("queries") == before
+    assert contracted.rheinaue.state("queries", *LEDGER) == before
 
 
 async def test_a_purpose_that_is_no_text_is_refused(contracted: Region) -> None:

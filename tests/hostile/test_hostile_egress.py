@@ -206,6 +206,31 @@ async def test_only_plain_https_addresses_are_called(url: str) -> None:
     assert names.questions == 0
 
 
+@pytest.mark.parametrize("address", INSIDE)
+async def test_an_address_in_numbers_is_judged_before_it_is_called(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    async with EgressClient() as client:
+        with pytest.raises(EgressRefusedError, match="not a permitted one"):
+            client.require_callable(f"https://{host}/callback")
+
+
+async def test_what_is_judged_before_it_is_called_asks_for_no_name() -> None:
+    names = Names(["9.9.9.9"])
+    async with EgressClient(resolve=names) as client:
+        client.require_callable("https://peer.example/callback")
+        client.require_callable("https://9.9.9.9/callback")
+        for url in ("http://peer.example/", "file:///etc/passwd", "https://user@peer.example/", ""):
+            with pytest.raises(EgressRefusedError):
+                client.require_callable(url)
+    async with EgressClient(resolve=names, allow_loopback_http=True) as client:
+        client.require_callable("http://localhost:8083/")
+        client.require_callable("http://127.0.0.1:8083/")
+        for url in ("http://9.9.9.9/", "http://169.254.169.254/", "https://10.0.0.1/"):
+            with pytest.raises(EgressRefusedError):
+                client.require_callable(url)
+    assert names.questions == 0
+
+
 async def test_a_name_that_is_no_name_is_not_called() -> None:
     async with EgressClient() as client:
         await reason(client, f"https://{'a' * 70}.example/")

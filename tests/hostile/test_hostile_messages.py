@@ -826,7 +826,27 @@ async def test_a_proof_that_is_forged_stale_or_by_another_key_is_refused(held: H
         await held.refused(answer, 400, before)
 
 
-async def test_an_agreement_without_any_signature_is_ended_by_the_consumer(held: Held) -> None:
+async def insist_on_signatures(participant: Participant) -> None:
+    file = participant.directory / "allmende.toml"
+    file.write_text("require_signatures = true\n" + file.read_text())
+    await participant.restart()
+
+
+async def test_an_agreement_without_any_signature_is_nothing_that_the_consumer_calls_signed(
+    held: Held,
+) -> None:
+    answer = await send_agreement(held, agreement_message(held, agreed_document(held), None))
+
+    assert answer.status_code == 200, "the message itself is a legal one"
+    await until(lambda: held.consumer.rows("negotiations")[0]["state"] in {"AGREED", "VERIFIED"})
+    (shown,) = await held.consumer.call("GET", "/api/agreements")
+    assert shown["signed"] is False
+    assert (await held.region.ledger(held.consumer))["entries"] == []
+    assert held.consumer.state()["documents"] == []
+
+
+async def test_an_agreement_without_any_signature_is_ended_by_a_consumer_that_insists(held: Held) -> None:
+    await insist_on_signatures(held.consumer)
     agreement = agreed_document(held)
 
     answer = await send_agreement(held, agreement_message(held, agreement, None))
@@ -932,7 +952,47 @@ async def test_a_verification_with_a_wrong_signature_finalises_nothing(agreed_on
         await held.refused(answer, 400, before)
 
 
-async def test_a_verification_without_a_signature_ends_the_negotiation(agreed_only: Held) -> None:
+async def test_a_peer_that_suddenly_does_not_sign_gets_a_contract_but_no_byte(agreed_only: Held) -> None:
+    voice, provider = voice_of(agreed_only.consumer), agreed_only.provider
+    path = f"/negotiations/{agreed_only.provider_pid}/agreement/verification"
+    assert (await voice.say(provider, path, verification(agreed_only, None))).status_code == 200
+    await until(lambda: provider.rows("negotiations")[0]["state"] == "FINALIZED")
+    (shown,) = await provider.call("GET", "/api/agreements")
+    assert shown["signed"] is False
+    assert (await agreed_only.region.ledger(provider))["entries"] == []
+
+    requests = [
+        dsp(
+            "TransferRequestMessage",
+            consumerPid=f"urn:uuid:cccccccc-0000-4000-8000-00000000000{number}",
+            agreementId=shown["identifier"],
+            format=transfer_format,
+            callbackAddress=agreed_only.consumer.origin + "/dsp/2025-1",
+        )
+        for number, transfer_format in enumerate(FORMATS)
+    ]
+    for request in requests:
+        for _ in range(2):
+            answer = await voice.say(provider, "/transfers/request", request)
+            assert answer.status_code == 400
+            assert "accepts_unsigned" in answer.text, "the remedy is named"
+    await at_rest(provider)
+
+    assert provider.rows("transfers") == []
+    assert provider.state()["uses"] == []
+    entries = (await agreed_only.region.ledger(provider))["entries"]
+    assert [one["kind"] for one in entries] == ["refusal"] * len(FORMATS), (
+        "each once, however often it is sent"
+    )
+
+
+FORMATS = ("AllmendeQuery-PULL", "AllmendeCompute-PULL", "HttpData-PULL")
+
+
+async def test_a_verification_without_a_signature_ends_the_negotiation_of_a_provider_that_insists(
+    agreed_only: Held,
+) -> None:
+    await insist_on_signatures(agreed_only.provider)
     path = f"/negotiations/{agreed_only.provider_pid}/agreement/verification"
 
     answer = await voice_of(agreed_only.consumer).say(
@@ -943,7 +1003,8 @@ async def test_a_verification_without_a_signature_ends_the_negotiation(agreed_on
     await until(lambda: agreed_only.provider.rows("negotiations")[0]["state"] == "TERMINATED")
     (record,) = agreed_only.provider.rows("negotiations")
     assert "not signed" in record["reason"]
-    assert (await agreed_only.region.ledger(agreed_only.provider))["entries"] == []
+    (entry,) = (await agreed_only.region.ledger(agreed_only.provider))["entries"]
+    assert (entry["kind"], entry["agreement_id"]) == ("refusal", record["pid"])
 
 
 async def test_an_agreement_that_is_not_finalised_opens_nothing(agreed_only: Held) -> None:

@@ -16,9 +16,8 @@ import httpx
 from tests.interop.processes import free_ports, stop
 
 _START_SECONDS = 30
-_ALLMENDE = [sys.executable, "-c", "from connector.cli import main; main()"]
-_ENVIRONMENT = {"ALLMENDE_REQUIRE_SIGNATURES": "false", "NO_COLOR": "1"}
-"""Other connectors sign nothing."""
+_ALLMENDE = [sys.executable, "-m", "connector"]
+_ENVIRONMENT = {"NO_COLOR": "1"}
 
 
 class NotStartedError(Exception):

@@ -12,7 +12,7 @@ import httpx
 from connector.evidence.verification import verify_file
 from tests.interop.allmende import Running
 from tests.interop.data_server import DataServer
-from tests.interop.edc import PULL, Edc, Json
+from tests.interop.edc import PULL, PUSH, Edc, Json
 from tests.interop.edc_as_consumer import ASSET, CONTENT
 from tests.interop.steps import Step, StepFailedError, require
 
@@ -33,6 +33,7 @@ _DATASET: Final[Json] = {
         }
     ],
     "offer": {"@type": "Offer", "permission": [{"action": "use"}]},
+    "accepts_unsigned": True,
 }
 
 
@@ -127,6 +128,7 @@ class AllmendeAsConsumer:
             ("we suspend: both are SUSPENDED, and we do not pull", self.suspend),
             ("we resume: STARTED, the data arrive again", self.resume),
             ("we terminate: both are TERMINATED", self.terminate),
+            ("EDC pushes the data to us, and both are COMPLETED", self.push),
         ]
 
     async def offer(self) -> None:
@@ -171,6 +173,13 @@ class AllmendeAsConsumer:
         await self._move("termination", "done")
         await self._both("TERMINATED")
         await self._refused()
+
+    async def push(self) -> None:
+        body = {"agreement_id": self.agreement, "format": PUSH}
+        self.pulling = (await self.ours.call("POST", "/api/transfers", body)).json()["pid"]
+        await self._both("COMPLETED")
+        answer = await self.ours.call("GET", self._path("data"))
+        require(answer.content == CONTENT, f"We have got {answer.content!r}.")
 
     async def _move(self, action: str, reason: str | None = None) -> None:
         await self.ours.call("POST", self._path("moves"), {"action": action, "reason": reason})

@@ -140,6 +140,18 @@ def pull(both: Pair, pid: str) -> None:
     both.until(lambda: nothing_waits(both), "the receipt is countersigned")
 
 
+def is_cut_off(both: Pair, agreement: str) -> None:
+    """The provider is killed when it has counted a use and released nothing; its next start gives it back."""
+    before = uses(both)
+    both.provider.dies_at(Point(Moment.AFTER_COMMIT, 1))
+    [site] = both.consumer.post("/api/queries", {"statement": STATEMENT, "agreements": [agreement]})["sites"]
+    assert site["status"] == "unreachable"
+    assert (uses(both), both.provider.count("reservations")) == (before + 1, 1)
+    both.until(lambda: both.provider.deaths, "the provider is started again")
+    assert (uses(both), both.provider.count("reservations")) == (before, 0)
+    both.forget_deaths()
+
+
 def move(both: Pair, pid: str, action: str, state: str) -> None:
     """Tell the provider something about a transfer, unless it was said before a death."""
 
@@ -279,6 +291,7 @@ def queries(directory: Path) -> list[str]:
         put_on_offer(both)
         agreement = both.consumer.record("negotiations", negotiate(both))["agreement_id"]
         answers = [query(both, agreement)]
+        is_cut_off(both, agreement)
 
         def asked() -> str:
             answers.append(query(both, agreement))
@@ -289,8 +302,9 @@ def queries(directory: Path) -> list[str]:
         for one in both.sides:
             ledger_is_whole(one)
         receipts = each_release_once(both, "query")
-        # Counted before it is computed: a use that a death has cut off stays counted, and none is ever lost.
-        assert len(answers) <= len(receipts) <= uses(both) <= len(receipts) + len(died)
+        # Counted before it is computed, and given back where a death came before the release.
+        assert len(answers) <= len(receipts) == uses(both) <= len(answers) + len(died)
+        assert both.provider.count("reservations") == 0
     return died
 
 

@@ -243,5 +243,6 @@ async def test_outputs_that_are_refused_never_leave(region: Region, browsers: As
     assert (shown["state"], shown["outputs"]) == ("TERMINATED", [])
     assert "Bitte nur über volle Wochen." in str(shown["reason"])
     assert (await region.lastwerk.answer("GET", f"{path}/outputs/metrics.json")).status_code == 404
-    assert [entry["kind"] for entry in (await region.ledger(region.rheinaue))["entries"]] == ["agreement"]
+    kinds = [entry["kind"] for entry in (await region.ledger(region.rheinaue))["entries"]]
+    assert kinds == ["agreement", "refusal"]
     assert (await browser.http.get(output)).status_code == 404

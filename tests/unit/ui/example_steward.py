@@ -127,8 +127,18 @@ class FakePages:
         page = "https://stadtwerke-rheinaue.example/datasets/1"
         older = {"de": "Zählerstände 2015", "en": "Meter readings 2015"}
         return self._of(
-            OfferLine("urn:d", TITLE, "load_profiles", 1_234_567, True, AT, page, by_hand=True, terms=TERMS),
-            OfferLine("urn:e", older, "meter_readings", 8_760, False, AT, page, by_hand=False, terms=()),
+            OfferLine(
+                *("urn:d", TITLE, "load_profiles", 1_234_567, True, AT, page),
+                by_hand=True,
+                accepts_unsigned=False,
+                terms=TERMS,
+            ),
+            OfferLine(
+                *("urn:e", older, "meter_readings", 8_760, False, AT, page),
+                by_hand=False,
+                accepts_unsigned=True,
+                terms=(),
+            ),
         )
 
     async def negotiations(self) -> tuple[NegotiationLine, ...]:
@@ -145,7 +155,10 @@ class FakePages:
         names = ("urn:uuid:a-1", "urn:uuid:a-2", "urn:uuid:a-3")
         ours, ended, theirs = (
             AgreementLine(
-                name, Side.PROVIDER, LASTWERK, "urn:d", TITLE, AT, until, parties, in_force=True, terms=TERMS
+                *(name, Side.PROVIDER, LASTWERK, "urn:d", TITLE, AT, until, parties),
+                signed=True,
+                in_force=True,
+                terms=TERMS,
             )
             for name in names
         )
@@ -153,7 +166,7 @@ class FakePages:
         return self._of(
             ours,
             replace(ended, in_force=False, ended=AT, reason={"de": words, "en": words}),
-            replace(theirs, role=Side.CONSUMER),
+            replace(theirs, role=Side.CONSUMER, signed=False, signed_by=()),
         )
 
     async def evidence(self, agreement: str) -> DownloadedFile | None:
