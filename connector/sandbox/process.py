@@ -203,9 +203,12 @@ class SandboxedProcess:
     async def _watch_memory(self) -> None:
         while await self._works.wait():
             await asyncio.sleep(_MEMORY_CHECK_SECONDS)
-            if self._init is not None and memory.private_bytes(self._init) > self._limits.memory_bytes:
+            if self._works.is_set() and self._holds_too_much():
                 self._out_of_memory = True
                 self.kill()
+
+    def _holds_too_much(self) -> bool:
+        return self._init is not None and memory.private_bytes(self._init) > self._limits.memory_bytes
 
     def _expire(self) -> None:
         if self._process.returncode is None:
