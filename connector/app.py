@@ -41,7 +41,7 @@ from connector.http.catalog import catalog_router
 from connector.http.data_plane import PREFIX as DATA_PREFIX
 from connector.http.data_plane import DataPlaneServices, data_plane_router
 from connector.http.dsp import PREFIX as DSP_PREFIX
-from connector.http.dsp import DspServices, dsp_router, version_router
+from connector.http.dsp import DspServices, Messages, dsp_router, version_router
 from connector.http.epsilon import epsilon_router
 from connector.http.ledger import ledger_router, partner_ledgers_router
 from connector.http.management import ManagementServices, health_router, management_router
@@ -438,14 +438,13 @@ def _worker(world: _World, cases: _UseCases) -> Worker:
     )
 
 
-def _public_app(world: _World, cases: _UseCases) -> FastAPI:
+def _public_app(world: _World, cases: _UseCases) -> ASGIApp:
     app = _app("Allmende: public listener")
     app.include_router(version_router())
-    app.include_router(
-        dsp_router(
-            DspServices(world.identity, world.peers, world.catalog, cases.negotiating, cases.transferring)
-        )
+    protocol = dsp_router(
+        DspServices(world.identity, world.peers, world.catalog, cases.negotiating, cases.transferring)
     )
+    app.include_router(protocol)
     app.include_router(
         data_plane_router(
             DataPlaneServices(
@@ -463,7 +462,7 @@ def _public_app(world: _World, cases: _UseCases) -> FastAPI:
     app.include_router(catalog_router(world.catalog, PublicPages(PageRenderer())))
     app.include_router(static_router())
     _add_did_document(app, world.credentials)
-    return app
+    return Messages(app, protocol)
 
 
 def _management_app(world: _World, cases: _UseCases) -> FastAPI:
