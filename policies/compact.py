@@ -101,14 +101,6 @@ def reference(value: object, place: str) -> str:
     return text(value, place)
 
 
-def one_reference(value: object, place: str) -> str | None:
-    """Read a name that may be absent, and may be repeated but not vary."""
-    references = {reference(member, place) for member in array(value)}
-    if len(references) > 1:
-        raise refusal(place, "{term} darf nur ein Wert sein.", "{term} may only be one value.")
-    return next(iter(references), None)
-
-
 def text(value: object, place: str) -> str:
     """Read a text without control characters."""
     if not isinstance(value, str) or read_value(ValueType.TEXT, value) is None:

@@ -19,7 +19,3 @@ class PolicyRefusedError(PolicyError):
         super().__init__(reason["en"])
         self.term = term
         self.reason = reason
-
-
-class DisclosureError(PolicyError):
-    """A result cannot be checked because a column is missing or already taken."""

@@ -127,8 +127,3 @@ _READERS: Final[Mapping[ValueType, Callable[[str], Value | None]]] = {
     ValueType.NAME: _matching(_NAME),
     ValueType.TEXT: _matching(_TEXT),
 }
-
-
-def is_absolute_iri(text: str) -> bool:
-    """Tell whether a text is an absolute IRI, such as `urn:uuid:…` or `https://…`."""
-    return len(text) <= MAXIMUM_LENGTH and _IRI.fullmatch(text) is not None

@@ -6,12 +6,11 @@ ledger holds every decision. The request itself is not in it, only its digest.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from connector.evidence.agreements import CONTEXT, CONTEXT_DIGESTS
-from connector.evidence.documents import canonical
-from connector.evidence.errors import EvidenceError
+from connector.evidence.documents import canonical, exact_moment
 from schemas.strict_json import JsonObject, JsonValue
 
 REFUSAL: Final = "refusal"
@@ -74,8 +73,6 @@ def refusal_statement(refusal: Refusal) -> JsonObject:
     Raises:
         EvidenceError: The time has no zone.
     """
-    if refusal.decided.utcoffset() is None:
-        raise EvidenceError("The time of a decision needs a time zone.")
     return {
         "@context": list(CONTEXT),
         "id": refusal.identifier,
@@ -88,7 +85,7 @@ def refusal_statement(refusal: Refusal) -> JsonObject:
         "purpose": refusal.purpose,
         "requestDigest": refusal.request_digest,
         "reason": dict(refusal.reason),
-        "decided": refusal.decided.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "decided": exact_moment(refusal.decided, "The time of a decision"),
         "contextDigests": dict(CONTEXT_DIGESTS),
         "verificationMethod": refusal.verification_method,
         "didDocumentDigest": refusal.did_document_digest,

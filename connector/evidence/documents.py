@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import rfc8785
@@ -144,6 +144,21 @@ def moment_of(document: Mapping[str, JsonValue], name: str) -> datetime:
     raise EvidenceError(
         f"The member {name!r} is {value[:40]!r}, not a UTC time such as 2026-11-21T08:00:00Z."
     )
+
+
+def exact_moment(moment: datetime, what: str) -> str:
+    """A time as it is signed, in UTC and to the microsecond; `moment_of` reads it.
+
+    Args:
+        moment: The time.
+        what: What it is, to begin the sentence of a refusal with.
+
+    Raises:
+        EvidenceError: It has no time zone.
+    """
+    if moment.utcoffset() is None:
+        raise EvidenceError(f"{what} needs a time zone.")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def whole(document: Mapping[str, JsonValue], name: str) -> int:

@@ -9,11 +9,11 @@ Source:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from connector.evidence.agreements import CONTEXT, CONTEXT_DIGESTS
-from connector.evidence.documents import canonical, digest, file_bytes, mapping, read_file, text
+from connector.evidence.documents import canonical, digest, exact_moment, file_bytes, mapping, read_file, text
 from connector.evidence.errors import EvidenceError
 from connector.evidence.ledger import leaf_hash
 from schemas.strict_json import JsonObject, JsonValue
@@ -181,8 +181,8 @@ def release_receipt(release: Release) -> JsonObject:
         "requestDigest": release.request_digest,
         "decision": dict(release.decision),
         "rulesApplied": dict(release.rules_applied),
-        "started": _moment(release.started),
-        "ended": _moment(release.ended),
+        "started": exact_moment(release.started, "Each time in a receipt"),
+        "ended": exact_moment(release.ended, "Each time in a receipt"),
         "uses": {
             "before": release.uses_before,
             "after": release.uses_after,
@@ -266,7 +266,7 @@ def receipt_countersignature(
         "type": "ReceiptCountersignature",
         "receipt": {"id": identifier, "digest": digest(signed_receipt)},
         "recipient": text(signed_receipt, "recipient"),
-        "received": _moment(received),
+        "received": exact_moment(received, "Each time in a receipt"),
         "contextDigests": dict(CONTEXT_DIGESTS),
         "verificationMethod": verification_method,
         "didDocumentDigest": did_document_digest,
@@ -329,9 +329,3 @@ def _output(output: ReleasedOutput) -> JsonObject:
         "sha256": output.sha256,
         "checks": list(output.checks),
     }
-
-
-def _moment(moment: datetime) -> str:
-    if moment.utcoffset() is None:
-        raise EvidenceError("The times of a receipt need a time zone.")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

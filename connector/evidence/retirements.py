@@ -1,11 +1,11 @@
 """The retirement: a provider's signed statement that an agreement has ended before its time, and why."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from connector.evidence.agreements import CONTEXT, CONTEXT_DIGESTS
-from connector.evidence.errors import EvidenceError
+from connector.evidence.documents import exact_moment
 from schemas.strict_json import JsonObject
 
 RETIREMENT: Final = "retirement"
@@ -47,8 +47,6 @@ def retirement_statement(retired: RetiredAgreement) -> JsonObject:
     Raises:
         EvidenceError: The time has no zone.
     """
-    if retired.ended.utcoffset() is None:
-        raise EvidenceError("The time at which an agreement ends needs a time zone.")
     return {
         "@context": list(CONTEXT),
         "id": retired.identifier,
@@ -58,7 +56,7 @@ def retirement_statement(retired: RetiredAgreement) -> JsonObject:
         "agreement": {"id": retired.agreement_id, "digest": retired.agreement_digest},
         "dataset": {"id": retired.dataset_id},
         "reason": retired.reason,
-        "ended": retired.ended.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "ended": exact_moment(retired.ended, "The time at which an agreement ends"),
         "contextDigests": dict(CONTEXT_DIGESTS),
         "verificationMethod": retired.verification_method,
         "didDocumentDigest": retired.did_document_digest,
