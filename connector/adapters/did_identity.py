@@ -9,28 +9,25 @@ Source:
 """
 
 import asyncio
-import functools
 import hashlib
 import secrets
-from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from joserfc import jws, jwt
-from joserfc.errors import JoseError
-from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import ECKey, OKPKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from connector.adapters.egress import EgressClient, EgressFailedError, EgressRefusedError
+from connector.adapters.jose_tokens import (
+    JwtRefusedError,
+    JwtSigner,
+    identifier_of,
+    moment_of,
+    read_jwt,
+    require_key_of,
+    verify_jwt,
+)
 from connector.evidence.did import TOKENS, DidDocument, did_url, parse_did_document
 from connector.evidence.documents import canonical
 from connector.evidence.errors import DidError
@@ -52,10 +49,6 @@ _READ_AGAIN_AFTER: Final = timedelta(seconds=5)
 _MOST_CACHED: Final = 1_000
 _MOST_DOCUMENT_BYTES: Final = 65_536
 _MOST_TOKEN_CHARACTERS: Final = 8_192
-_MOST_IDENTIFIER_CHARACTERS: Final = 256
-_HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ"})
-_EDWARDS: Final = ("EdDSA", "Ed25519")
-_ALGORITHMS: Final = (*_EDWARDS, "ES256")
 
 
 class UsedTokens(Protocol):
@@ -105,10 +98,7 @@ class DidIdentity:
         loopback_http: bool = False,
     ) -> None:
         self._did = did
-        self._method = token_method or did + TOKENS
-        self._key = OKPKey.import_key(
-            token_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        self._signer = JwtSigner(token_key, token_method or did + TOKENS)
         self._egress = egress
         self._clock = clock
         self._used = used_tokens
@@ -124,7 +114,7 @@ class DidIdentity:
             audience: The participant's DID.
         """
         now = self._clock()
-        claims = {
+        claims: JsonObject = {
             "iss": self._did,
             "sub": self._did,
             "aud": audience,
@@ -132,8 +122,7 @@ class DidIdentity:
             "iat": int(now.timestamp()),
             "exp": int((now + _LIFETIME).timestamp()),
         }
-        header = {"alg": "EdDSA", "kid": self._method}
-        return "Bearer " + jwt.encode(header, claims, self._key, registry=_REGISTRY)
+        return "Bearer " + self._signer.sign(claims)
 
     async def verify(self, header: str | None) -> Participant:
         """Find out who sent a request, and use its token up.
@@ -171,31 +160,33 @@ class DidIdentity:
             IdentityUnavailableError: The issuer's DID document could not be read now.
             IdentityRefusedError: Names the step that failed.
         """
-        token = _bearer(header)
-        alg, kid, claims = _read(token)
-        issuer, expires = self._check(claims)
-        if not kid.startswith(issuer + "#"):
-            raise IdentityRefusedError(f"The key {kid!r} does not belong to the issuer {issuer!r}.")
-        document = await self._document_with(issuer, kid)
-        _verify_signature(token, alg, _token_key(document, kid))
+        try:
+            token = read_jwt(_bearer(header), most_characters=_MOST_TOKEN_CHARACTERS)
+            claims = token.claims
+            issuer, expires = self._check(claims)
+            require_key_of(token, issuer)
+            document = await self._document_with(issuer, token.kid)
+            verify_jwt(token, _token_key(document, token.kid))
+        except JwtRefusedError as refusal:
+            raise IdentityRefusedError(str(refusal)) from refusal
         identifier = hashlib.sha256(canonical([issuer, claims["jti"]])).hexdigest()
         return Participant(issuer, document, token=UsedToken(identifier, expires + _SKEW))
 
     def _check(self, claims: JsonObject) -> tuple[str, datetime]:
-        """Step 3 of `verify`: the issuer, and when the token expires."""
-        issuer = _identifier(claims, "iss")
-        _identifier(claims, "jti")
+        """Step 3 of `identify`: the issuer, and when the token expires."""
+        issuer = identifier_of(claims, "iss")
+        identifier_of(claims, "jti")
         if claims.get("sub") != issuer:
-            raise IdentityRefusedError(f"The token's subject is {claims.get('sub')!r}, not its issuer.")
+            raise JwtRefusedError(f"The token's subject is {claims.get('sub')!r}, not its issuer.")
         if claims.get("aud") != self._did:
-            raise IdentityRefusedError(f"The token is for {claims.get('aud')!r}, not for {self._did!r}.")
-        now, issued, expires = self._clock(), _moment(claims, "iat"), _moment(claims, "exp")
+            raise JwtRefusedError(f"The token is for {claims.get('aud')!r}, not for {self._did!r}.")
+        now, issued, expires = self._clock(), moment_of(claims, "iat"), moment_of(claims, "exp")
         if expires - issued > _LIFETIME:
-            raise IdentityRefusedError(f"The token lives longer than {_LIFETIME}.")
-        if max(issued, _moment(claims, "nbf") if "nbf" in claims else issued) > now + _SKEW:
-            raise IdentityRefusedError("The token is from the future; check both clocks.")
+            raise JwtRefusedError(f"The token lives longer than {_LIFETIME}.")
+        if max(issued, moment_of(claims, "nbf") if "nbf" in claims else issued) > now + _SKEW:
+            raise JwtRefusedError("The token is from the future; check both clocks.")
         if expires <= now - _SKEW:
-            raise IdentityRefusedError(f"The token expired at {expires.isoformat()}.")
+            raise JwtRefusedError(f"The token expired at {expires.isoformat()}.")
         return issuer, expires
 
     async def document(self, did: str) -> DidDocument:
@@ -254,75 +245,12 @@ class DidIdentity:
             raise IdentityRefusedError(f"The DID document of {did} is not accepted: {error}") from error
 
 
-class _Registry(jws.JWSRegistry):
-    """The algorithms of our tokens, `EdDSA` among them, which joserfc allows only with a warning.
-
-    RFC 9864 prefers the name `Ed25519`; DCP peers still write `EdDSA`.
-    """
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        if name not in _ALGORITHMS:
-            raise IdentityRefusedError(f"The token's algorithm {name!r} is not one of {_ALGORITHMS}.")
-        return self.algorithms[name]
-
-
-_REGISTRY: Final = _Registry()
-
-
 def _bearer(header: str | None) -> str:
-    """Step 1 of `verify`."""
+    """Step 1 of `identify`."""
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer":
         raise IdentityRefusedError("The request carries no bearer token.")
-    if len(token) > _MOST_TOKEN_CHARACTERS:
-        raise IdentityRefusedError(f"The token is longer than {_MOST_TOKEN_CHARACTERS} characters.")
     return token
-
-
-def _read(token: str) -> tuple[str, str, JsonObject]:
-    """Step 2 of `verify`: algorithm, key name and claims, of which none is proven yet."""
-    parts = token.split(".")
-    if len(parts) != 3:  # noqa: PLR2004 - RFC 7515, section 7.1
-        raise IdentityRefusedError("The token is not a signed token of three parts.")
-    header, claims = _segment(parts[0]), _segment(parts[1])
-    unknown = sorted(set(header) - _HEADER_MEMBERS)
-    if unknown:
-        raise IdentityRefusedError(f"The token's header has members that we refuse: {', '.join(unknown)}.")
-    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-    if not isinstance(alg, str) or alg not in _ALGORITHMS:
-        raise IdentityRefusedError(f"The token's algorithm {alg!r} is not one of {_ALGORITHMS}.")
-    if not isinstance(kid, str) or len(kid) > _MOST_IDENTIFIER_CHARACTERS:
-        raise IdentityRefusedError("The token's header names no key (kid).")
-    if not isinstance(typ, str) or typ.upper() != "JWT":
-        raise IdentityRefusedError(f"The token is of type {typ!r}, not JWT.")
-    return alg, kid, claims
-
-
-def _segment(text: str) -> JsonObject:
-    try:
-        value = loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)), max_depth=8)
-    except (ValueError, MalformedJsonError) as error:
-        raise IdentityRefusedError(f"A part of the token is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise IdentityRefusedError("A part of the token is not a JSON object.")
-    return value
-
-
-def _identifier(claims: JsonObject, name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= _MOST_IDENTIFIER_CHARACTERS:
-        raise IdentityRefusedError(f"The token's {name} is missing, empty or too long.")
-    return value
-
-
-def _moment(claims: JsonObject, name: str) -> datetime:
-    value = claims.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise IdentityRefusedError(f"The token's {name} is missing or not a whole number of seconds.")
-    try:
-        return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise IdentityRefusedError(f"The token's {name} is not a time.") from error
 
 
 def _token_key(document: DidDocument, kid: str) -> PublicKey:
@@ -330,20 +258,3 @@ def _token_key(document: DidDocument, kid: str) -> PublicKey:
         return document.key(kid, "capabilityInvocation")
     except DidError as error:
         raise IdentityRefusedError(str(error)) from error
-
-
-@functools.lru_cache(maxsize=_MOST_CACHED)
-def _imported(pem: bytes, *, is_edwards: bool) -> OKPKey | ECKey:
-    return OKPKey.import_key(pem) if is_edwards else ECKey.import_key(pem)
-
-
-def _verify_signature(token: str, alg: str, key: PublicKey) -> None:
-    """Steps 4 and 5 of `verify`: the key's kind decides the algorithm, not the token."""
-    is_edwards = isinstance(key, Ed25519PublicKey)
-    if is_edwards != (alg in _EDWARDS):
-        raise IdentityRefusedError(f"The token's algorithm {alg!r} does not fit the issuer's key.")
-    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    try:
-        jws.deserialize_compact(token, _imported(pem, is_edwards=is_edwards), registry=_REGISTRY)
-    except (JoseError, ValueError) as error:
-        raise IdentityRefusedError(f"The token's signature does not fit: {error}") from error

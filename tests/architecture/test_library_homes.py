@@ -31,7 +31,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "httpcore": ("connector/adapters",),
     "httpx": SHELL,
     "jinja2": ("connector/ui",),
-    "joserfc": ("connector/adapters/did_identity.py",),
+    "joserfc": ("connector/adapters/jose_tokens.py",),
     "numpy": ("connector/demo",),
     "opendp": ("connector/adapters/opendp_noise.py",),
     "pyarrow": ("policies", "catalog", "connector"),
