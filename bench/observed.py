@@ -25,7 +25,7 @@ STATIONS = {
     "http: requests sent, with the wait for the answer": ["connector.adapters.egress:EgressClient.request"],
     "http: connections opened": ["connector.adapters.egress:_GuardedBackend.connect_tcp"],
     "identity: tokens signed": ["connector.adapters.did_identity:DidIdentity.authorization"],
-    "identity: token signatures checked": ["connector.adapters.did_identity:_verify_signature"],
+    "identity: token signatures checked": ["connector.adapters.jose_tokens:verify_jwt"],
     "identity: DID documents fetched": ["connector.adapters.did_identity:DidIdentity._fetch"],
     "messages: JSON read": ["schemas.strict_json:loads"],
     "messages: JSON-LD normalised": ["schemas.jsonld:normalise_message"],

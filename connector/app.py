@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from catalog.selection import Selection
 from connector.adapters.arrow_projections import ArrowProjections
 from connector.adapters.asyncio_changes import AsyncioChanges
 from connector.adapters.consent_files import ConsentFiles
+from connector.adapters.dcp_signer import DcpSigner
+from connector.adapters.dcp_verifier import DcpVerifier
 from connector.adapters.did_identity import DidIdentity
 from connector.adapters.duckdb_queries import DuckdbQueries
 from connector.adapters.egress import NO_TRANSPORTS, EgressClient, Transports
@@ -29,7 +31,7 @@ from connector.adapters.mask_keys import mask_secret
 from connector.adapters.mock_tokens import MockToken, MockTokens
 from connector.adapters.no_sandbox import NoCompute, NoQueries
 from connector.adapters.opendp_noise import OpendpNoise
-from connector.adapters.own_credentials import OwnCredentials, load_credentials
+from connector.adapters.own_credentials import CREDENTIALS_PATH, OwnCredentials, load_credentials
 from connector.adapters.sandbox_compute import SandboxCompute
 from connector.adapters.sql_store import SqlStore
 from connector.adapters.static_tokens import StaticToken, StaticTokens
@@ -38,6 +40,7 @@ from connector.evidence.did import did_of
 from connector.evidence.ledger import leaf_hash
 from connector.http.authentication import ManagementGuard, SessionTokens, SizeLimit
 from connector.http.catalog import catalog_router
+from connector.http.credentials import credentials_router, management_credentials_router
 from connector.http.data_plane import PREFIX as DATA_PREFIX
 from connector.http.data_plane import DataPlaneServices, data_plane_router
 from connector.http.dsp import PREFIX as DSP_PREFIX
@@ -60,8 +63,10 @@ from connector.services.fetching import Fetching
 from connector.services.handing_over import HandingOver
 from connector.services.housekeeping import Housekeeping
 from connector.services.importing import Importing
+from connector.services.issuing import Issuing
 from connector.services.negotiating import Negotiating, NegotiationSettings
 from connector.services.opening import Opening
+from connector.services.presenting import Presenting
 from connector.services.publishing import Publishing
 from connector.services.querying import AnsweringQueries
 from connector.services.receipting import Receipting
@@ -69,6 +74,7 @@ from connector.services.receiving import Receiving
 from connector.services.refusing import Refusing
 from connector.services.retiring import Retiring
 from connector.services.transferring import RECEIVED_PATH, Transferring
+from connector.services.vetting import Vetting
 from connector.services.witnessing import Witnessing
 from connector.settings import Settings
 from connector.ui.public_pages import PublicPages
@@ -188,6 +194,9 @@ class _World:
     engine: DuckdbQueries | NoQueries
     backend: SandboxCompute | NoCompute
     catalog: CurrentCatalog
+    vetting: Vetting
+    presenting: Presenting
+    issuing: Issuing
     circumstances: Circumstances
     notices: tuple[str, ...]
 
@@ -269,12 +278,13 @@ async def build_connector(
 async def _open_world(settings: Settings, in_process: Transports) -> _World:
     # Another process does the probing, so the store opens meanwhile.
     probing = asyncio.get_running_loop().run_in_executor(None, _probe)
-    clock = SystemClock()
+    clock, identifiers = SystemClock(), RandomIdentifiers()
     credentials = load_credentials(
         settings.data_dir, did=did_of(settings.public_url), base_url=settings.public_url + DSP_PREFIX
     )
     store = SqlStore(settings.store_url, leaf_hash)
     egress = EgressClient(allow_loopback_http=settings.unsafe_loopback_http, in_process=in_process)
+    signer = _signer(credentials, clock)
     dids = DidIdentity(
         did=credentials.did,
         token_key=credentials.tokens_key,
@@ -284,15 +294,22 @@ async def _open_world(settings: Settings, in_process: Transports) -> _World:
         own_document=credentials.document,
         token_method=credentials.tokens_method,
         loopback_http=settings.unsafe_loopback_http,
+        access=signer.access,
     )
-    tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
-    mocks = [MockToken(entry.participant, entry.address, entry.region) for entry in settings.mock_tokens]
-    identity = StaticTokens(tokens, MockTokens(mocks, credentials.did, dids))
+    verifier = DcpVerifier(did=credentials.did, identity=dids, egress=egress, clock=clock.now)
+    trusted = [setting.rule() for setting in settings.trusted_issuers]
+    vetting = Vetting(store=store, clock=clock, verifier=verifier, trusted=trusted)
+    presenting = Presenting(
+        store=store, clock=clock, credentials=credentials, verifier=verifier, signer=signer
+    )
+    await vetting.load()
+    await presenting.load()
+    identity = _identity(settings, credentials, dids)
     engine, backend, notices = _engines(await probing, settings.data_dir)
     return _World(
         settings=settings,
         clock=clock,
-        identifiers=RandomIdentifiers(),
+        identifiers=identifiers,
         # Two of them: a message that moves must not wake whoever looks after computations.
         messages=AsyncioChanges(),
         computations=AsyncioChanges(),
@@ -307,9 +324,37 @@ async def _open_world(settings: Settings, in_process: Transports) -> _World:
         engine=engine,
         backend=backend,
         catalog=CurrentCatalog(store, credentials, settings),
-        circumstances=settings.circumstances,
+        vetting=vetting,
+        presenting=presenting,
+        issuing=Issuing(
+            store=store,
+            clock=clock,
+            identifiers=identifiers,
+            credentials=credentials,
+            signer=signer,
+            address=settings.public_url + CREDENTIALS_PATH,
+        ),
+        circumstances=replace(settings.circumstances, proofs=vetting.proofs),
         notices=notices,
     )
+
+
+def _signer(credentials: OwnCredentials, clock: SystemClock) -> DcpSigner:
+    return DcpSigner(
+        did=credentials.did,
+        tokens=credentials.tokens_key,
+        tokens_method=credentials.tokens_method,
+        statements=credentials.contracts_key,
+        statements_method=credentials.verification_method,
+        clock=clock.now,
+    )
+
+
+def _identity(settings: Settings, credentials: OwnCredentials, dids: DidIdentity) -> StaticTokens:
+    """Who others are: by a fixed token, by their word, or by their DID."""
+    tokens = [StaticToken(entry.participant, entry.token) for entry in settings.static_tokens]
+    mocks = [MockToken(entry.participant, entry.address, entry.region) for entry in settings.mock_tokens]
+    return StaticTokens(tokens, MockTokens(mocks, credentials.did, dids))
 
 
 def _use_cases(world: _World) -> _UseCases:
@@ -433,6 +478,7 @@ def _worker(world: _World, cases: _UseCases) -> Worker:
         housekeeping=Housekeeping(
             store=world.store, clock=world.clock, projections=world.projections, jobs=world.backend
         ),
+        vetting=world.vetting,
         messages=world.messages,
         computations=world.computations,
     )
@@ -442,7 +488,9 @@ def _public_app(world: _World, cases: _UseCases) -> ASGIApp:
     app = _app("Allmende: public listener")
     app.include_router(version_router())
     protocol = dsp_router(
-        DspServices(world.identity, world.peers, world.catalog, cases.negotiating, cases.transferring)
+        DspServices(
+            world.identity, world.vetting, world.peers, world.catalog, cases.negotiating, cases.transferring
+        )
     )
     app.include_router(protocol)
     app.include_router(
@@ -459,6 +507,7 @@ def _public_app(world: _World, cases: _UseCases) -> ASGIApp:
     )
     app.include_router(receipts_router(world.identity, cases.receipting))
     app.include_router(ledger_router(world.identity, _witnessing(world)))
+    app.include_router(credentials_router(world.identity, world.presenting, world.issuing, CREDENTIALS_PATH))
     app.include_router(catalog_router(world.catalog, PublicPages(PageRenderer())))
     app.include_router(static_router())
     _add_did_document(app, world.credentials)
@@ -481,6 +530,11 @@ def _management_app(world: _World, cases: _UseCases) -> FastAPI:
     )
     app.include_router(partner_ledgers_router(_witnessing(world)))
     app.include_router(epsilon_router(world.store))
+    app.include_router(
+        management_credentials_router(
+            world.presenting, world.issuing, world.vetting, world.circumstances, world.clock
+        )
+    )
     app.include_router(ui_router(steward, steward, SessionTokens(), PageRenderer()))
     app.include_router(static_router())
     return app

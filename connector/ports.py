@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from catalog.dsp import DatasetView
 from catalog.model import Dataset
+from connector.evidence.credentials import Credential
 from connector.evidence.did import DidDocument, did_url
 from connector.protocol.computation import Computation
 from connector.protocol.jobs import ComputationOutcome, Job
@@ -74,12 +75,14 @@ class Participant:
         document: The DID document that proves it; None where something else does.
         address: Its DSP base address, where our configuration states it.
         token: The token that proved it, where it has not been used up yet.
+        access_token: What lets us ask for its credentials; None where it shows none.
     """
 
     did: str
     document: DidDocument | None
     address: str | None = None
     token: UsedToken | None = None
+    access_token: str | None = None
 
     @property
     def addresses(self) -> tuple[str, ...] | None:
@@ -272,6 +275,78 @@ class KnownHead:
     peaks: tuple[str, ...] = ()
     compared: datetime | None = None
     problem: LanguageMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCredential:
+    """A credential about us that we keep, to show it to partners.
+
+    Attributes:
+        credential: What it states.
+        token: The credential as its issuer has signed it.
+        kept: When we put it there.
+    """
+
+    credential: Credential
+    token: str
+    kept: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCredential:
+    """A credential that a partner has shown, signed by somebody whom we trust for it.
+
+    Attributes:
+        credential: What it states.
+        checked: When we last saw whether it has been taken back.
+        taken_back: Whether it has been.
+    """
+
+    credential: Credential
+    checked: datetime
+    taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """What a partner has shown us of its credentials the last time.
+
+    Attributes:
+        partner: The partner's DID.
+        shown: When.
+        credentials: Those that are signed by somebody whom we trust for them.
+        refused: Why others do not count.
+    """
+
+    partner: str
+    shown: datetime
+    credentials: tuple[ShownCredential, ...]
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCredential:
+    """A credential that we have issued about somebody else.
+
+    Attributes:
+        identifier: IRI of the credential.
+        index: Its place in our list of states.
+        subject: DID of whom it is about.
+        kind: Its type, such as `MembershipCredential`.
+        token: The credential as we have signed it.
+        issued: When.
+        valid_until: Until when it counts.
+        taken_back: When we have taken it back; None while it counts.
+    """
+
+    identifier: str
+    index: int
+    subject: str
+    kind: str
+    token: str
+    issued: datetime
+    valid_until: datetime
+    taken_back: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -621,6 +696,34 @@ class Transaction(Protocol):
         """All datasets of others, as last read."""
         ...
 
+    def held_credentials(self) -> tuple[HeldCredential, ...]:
+        """All credentials about us, oldest first."""
+        ...
+
+    def save_held_credential(self, record: HeldCredential) -> None:
+        """Keep a credential about us, new or renewed."""
+        ...
+
+    def discard_held_credential(self, identifier: str) -> bool:
+        """Forget a credential about us; returns False where there was none."""
+        ...
+
+    def presentations(self) -> tuple[Presentation, ...]:
+        """What partners have shown us the last time, oldest partners first."""
+        ...
+
+    def save_presentation(self, record: Presentation) -> None:
+        """Keep what a partner has shown; it replaces what it had shown before."""
+        ...
+
+    def issued_credentials(self) -> tuple[IssuedCredential, ...]:
+        """All credentials that we have issued, oldest first."""
+        ...
+
+    def save_issued_credential(self, record: IssuedCredential) -> None:
+        """Keep a credential that we have issued, or that we have taken it back."""
+        ...
+
     def save_query(self, record: QueryRecord) -> None:
         """Keep the record of a query."""
         ...
@@ -932,6 +1035,78 @@ class ComputeBackend(Protocol):
         Raises:
             JobRefusedError: There is no sandbox, or the job's files break a rule.
         """
+        ...
+
+
+class CredentialsUnavailableError(Exception):
+    """Credentials, or what their state depends on, could not be read now; the same may succeed later."""
+
+
+class CredentialVerifier(Protocol):
+    """Asks partners for credentials, and proves them."""
+
+    async def ask(self, holder: DidDocument, token: str, kinds: Sequence[str]) -> tuple[str, ...]:
+        """Have a partner show its credentials.
+
+        Args:
+            holder: The partner's DID document.
+            token: The access token that the partner gave us.
+            kinds: The types of credentials that we are interested in.
+
+        Returns:
+            The credentials, each a token that is still to be proven. The partner has signed
+            that it shows them to us.
+
+        Raises:
+            CredentialError: What the partner answered is no presentation of its own for us.
+            CredentialsUnavailableError: It did not answer.
+        """
+        ...
+
+    async def proven(self, token: str, issuers: Collection[str] | None = None) -> Credential:
+        """A credential whose signature is its issuer's.
+
+        Args:
+            token: The credential, as a token.
+            issuers: DIDs of whom we trust; no other one's keys are looked up. None for anybody.
+
+        Raises:
+            CredentialError: It is malformed, of another issuer, or its signature does not fit.
+            CredentialsUnavailableError: The issuer's keys could not be read.
+        """
+        ...
+
+    async def is_taken_back(self, credential: Credential) -> bool:
+        """Whether the issuer has taken a credential back, for good or for a time.
+
+        Raises:
+            CredentialError: Where it should stand is no list of the issuer's.
+            CredentialsUnavailableError: It could not be read.
+        """
+        ...
+
+
+class CredentialSigner(Protocol):
+    """Makes what has to be signed about credentials."""
+
+    def offer(self, kinds: Collection[str]) -> None:
+        """Let partners see credentials of these types; none where there are none."""
+        ...
+
+    def opened(self, token: str, verifier: str) -> frozenset[str]:
+        """The types of credentials that an access token of ours lets somebody see.
+
+        Raises:
+            IdentityRefusedError: It is not ours, for somebody else, or expired.
+        """
+        ...
+
+    def presentation(self, claims: JsonObject, verifier: str) -> str:
+        """A presentation for one verifier, as a token."""
+        ...
+
+    def credential(self, claims: JsonObject) -> str:
+        """A credential that we issue, as a token."""
         ...
 
 

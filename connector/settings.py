@@ -6,6 +6,7 @@ Source:
 
 import os
 import tomllib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
@@ -30,6 +31,7 @@ from pydantic_settings import (
 
 from connector.evidence.did import did_of
 from connector.evidence.errors import DidError
+from connector.evidence.trusted_issuers import SETS, Fact, TrustedIssuer
 from connector.protocol.machine import Party
 from connector.protocol.workflow import Action, Rule, Workflow, WorkflowError
 from policies.circumstances import CalendarEvent, Circumstances
@@ -154,6 +156,40 @@ class ParticipantSetting(BaseModel):
         return Partner(**self.model_dump(exclude={"participant"}))
 
 
+class TrustedIssuerSetting(BaseModel):
+    """An issuer whose credentials of one type count, and what they prove about a partner."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: Annotated[str, Field(pattern=r"^did:web:")]
+    credential: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,99}$")]
+    memberships: frozenset[Iri] = frozenset()
+    roles: frozenset[Iri] = frozenset()
+    security_levels: frozenset[Iri] = frozenset()
+    business_partner_groups: frozenset[str] = frozenset()
+    framework_agreements: frozenset[str] = frozenset()
+    catena_x_member: bool = False
+    claims: Mapping[Fact, Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]] = {}
+
+    @model_validator(mode="after")
+    def _proves_something(self) -> Self:
+        if not (self.claims or self.catena_x_member or any(getattr(self, fact) for fact in SETS)):
+            raise ValueError(
+                f"the credential {self.credential} proves nothing; name what it proves, or claims"
+            )
+        return self
+
+    def rule(self) -> TrustedIssuer:
+        """What its credentials prove."""
+        return TrustedIssuer(
+            issuer=self.issuer,
+            credential=self.credential,
+            proves={fact: getattr(self, fact) for fact in SETS},
+            claims={str(fact): name for fact, name in self.claims.items()},
+            catena_x_member=self.catena_x_member,
+        )
+
+
 class Settings(BaseSettings):
     """Everything that can be set.
 
@@ -176,6 +212,7 @@ class Settings(BaseSettings):
         workflow: Rules that override what policies decide; the first one that matches counts.
         events: Events that policies can refer to by name.
         participants: Partners that the participant vouches for, each once.
+        trusted_issuers: Whose credentials count about partners, and what they prove.
     """
 
     model_config = SettingsConfigDict(
@@ -199,6 +236,7 @@ class Settings(BaseSettings):
     workflow: tuple[WorkflowSetting, ...] = ()
     events: tuple[EventSetting, ...] = ()
     participants: tuple[ParticipantSetting, ...] = ()
+    trusted_issuers: tuple[TrustedIssuerSetting, ...] = ()
 
     @model_validator(mode="after")
     def _tokens_stay_on_this_machine(self) -> Self:

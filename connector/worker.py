@@ -1,6 +1,7 @@
 """What happens without being asked: deliver the outbox, run and follow computations, tidy up.
 
-Nothing polls: the worker sleeps until a change wakes it or a message falls due.
+Nothing that concerns us polls: the worker sleeps until a change wakes it or a
+message falls due. Only whether others have taken credentials back must be asked.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from connector.services.delivering import OUTBOX, Delivering
 from connector.services.exchanging import TRANSFERS
 from connector.services.handing_over import HandingOver
 from connector.services.housekeeping import Housekeeping
+from connector.services.vetting import BETWEEN_CHECKS, Vetting
 
 _SAFETY_NET = timedelta(seconds=30)
 """Longest sleep: an event can be lost only through a fault, and then this finds what is left."""
@@ -36,6 +38,7 @@ class Worker:
         commissioning: Follows our own.
         handing_over: Sends data files to where consumers want them.
         housekeeping: Throws away what nobody needs any more, at the start and then daily.
+        vetting: Asks every few minutes whether partners' credentials have been taken back.
         messages: Wakes the delivery.
         computations: Wakes what looks after computations; messages that move do not.
     """
@@ -48,6 +51,7 @@ class Worker:
         commissioning: Commissioning,
         handing_over: HandingOver,
         housekeeping: Housekeeping,
+        vetting: Vetting,
         messages: Changes,
         computations: Changes,
     ) -> None:
@@ -56,6 +60,7 @@ class Worker:
         self._commissioning = commissioning
         self._handing_over = handing_over
         self._housekeeping = housekeeping
+        self._vetting = vetting
         self._messages = messages
         self._computations = computations
 
@@ -67,7 +72,8 @@ class Worker:
                 group.create_task(self._pushes(group))
                 group.create_task(self._rounds(self._computing.run_waiting, group))
                 group.create_task(self._rounds(self._commissioning.follow_open, group))
-                group.create_task(self._tidying())
+                group.create_task(self._now_and_then(self._housekeeping.tidy, _BETWEEN_TIDYINGS))
+                group.create_task(self._now_and_then(self._vetting.recheck, BETWEEN_CHECKS))
         finally:
             await self._delivering.aclose()
 
@@ -104,10 +110,10 @@ class Worker:
                 group.create_task(_guarded(step))
                 await watch.next(_SAFETY_NET)
 
-    async def _tidying(self) -> None:
+    async def _now_and_then(self, step: Callable[[], Awaitable[object]], pause: timedelta) -> None:
         while not self._messages.closed:
-            await _guarded(self._housekeeping.tidy)
-            await asyncio.sleep(_BETWEEN_TIDYINGS.total_seconds())
+            await _guarded(step)
+            await asyncio.sleep(pause.total_seconds())
 
 
 async def _guarded(step: Callable[[], Awaitable[object]]) -> None:

@@ -1,8 +1,8 @@
 """The policy terms of Catena-X 2025/9: their names, and what they are worth here.
 
 Two of them say until when data may be used, and a clock can check that. Four
-say who the partner is in Catena-X; the provider's own register of participants
-answers that, as credentials of Catena-X are not read. The rest are clauses of a
+say who the partner is in Catena-X; the provider's register of participants and
+credentials of issuers that it trusts answer that. The rest are clauses of a
 contract: promises, shown as such.
 
 Source:

@@ -1,14 +1,15 @@
-"""What a provider knows by itself: where it computes, what goes on when, and whom it vouches for.
+"""What a provider knows by itself: where it computes, what goes on when, and who its partners are.
 
-It states all of this in its own configuration; nothing of it comes from a request.
+It states this in its own configuration, which also says whose credentials it
+believes about its partners; nothing of it comes from a request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from policies.facts import Facts, Partner
+from policies.facts import Facts, Partner, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class Uses:
 
 _NOTHING_USED: Final = Uses()
 
+Proofs = Callable[[str, datetime], Partner | None]
+"""What the credentials of a partner prove about it at a moment, by its DID; None where that is nothing."""
+
+
+def no_proofs(partner: str, now: datetime) -> None:
+    """Prove nothing about anybody: no credentials are believed."""
+    del partner, now
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
@@ -52,11 +61,13 @@ class Circumstances:
         place: Where it computes: an ISO 3166 country or a NUTS region; None where it has not said.
         calendar: The events that it knows by name.
         partners: The partners that it vouches for, by their DID.
+        proofs: What the credentials of partners prove.
     """
 
     place: str | None = None
     calendar: tuple[CalendarEvent, ...] = ()
     partners: Mapping[str, Partner] = field(default_factory=dict)
+    proofs: Proofs = no_proofs
 
     @property
     def event_names(self) -> tuple[str, ...]:
@@ -80,10 +91,19 @@ class Circumstances:
             started=started,
             last_used=uses.last,
             metered=uses.metered,
-            partner=self.partners.get(partner),
+            partner=self.known_about(partner, now),
             place=self.place,
             events=self._events(now),
         )
+
+    def known_about(self, partner: str, now: datetime) -> Partner | None:
+        """Say what is known about a partner; None where nothing is.
+
+        Args:
+            partner: The partner's DID.
+            now: The current time.
+        """
+        return joined(self.partners.get(partner), self.proofs(partner, now))
 
     def _events(self, now: datetime) -> dict[str, bool]:
         going_on = {event.name for event in self.calendar if event.begins <= now <= event.ends}

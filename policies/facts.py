@@ -5,7 +5,7 @@ has no default that somebody could profit from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from policies.world import Features, World
@@ -39,10 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """What a provider vouches for about a partner.
-
-    It is the provider's own statement about somebody it knows, not a credential
-    of a third party. An empty set says that there is none.
+    """What is known about a partner: from the provider's own register, or from the partner's credentials.
 
     Attributes:
         organisation: IRI of the organisation that the partner belongs to; None where that is not known.
@@ -54,6 +51,8 @@ class Partner:
         business_partner_number: The partner's number in Catena-X; None where that is not known.
         business_partner_groups: Names of the groups of partners that it belongs to.
         framework_agreements: Framework agreements that the partner has signed, with their versions.
+        complete: Whether what is missing is known to be missing, as in a register. A partner
+            shows the credentials that it likes: what is missing there is unknown.
     """
 
     organisation: str | None = None
@@ -65,6 +64,22 @@ class Partner:
     business_partner_number: str | None = None
     business_partner_groups: frozenset[str] = frozenset()
     framework_agreements: frozenset[str] = frozenset()
+    complete: bool = True
+
+
+def joined(stated: Partner | None, proven: Partner | None) -> Partner | None:
+    """Join what a provider states about a partner with what the partner's credentials prove.
+
+    The provider's own word comes first where there can only be one. Where the provider
+    states nothing about the partner, what is not proven stays unknown.
+    """
+    if stated is None or proven is None:
+        return proven if stated is None else stated
+    values = {}
+    for one in fields(Partner):
+        own, other = getattr(stated, one.name), getattr(proven, one.name)
+        values[one.name] = own | other if isinstance(own, frozenset) else own or other
+    return Partner(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +97,8 @@ class Facts:
             it is known that it never was. A rule that is missing here is unknown.
         metered: For how long a rule has been used so far, per rule identifier;
             a rule that is missing here is unknown.
-        partner: What the provider vouches for about the assignee; None where
-            it vouches for nothing, and then all of it is unknown.
+        partner: What is known about the assignee; None where nothing is, and
+            then all of it is unknown.
         place: Where the use takes place: an ISO 3166 country or a NUTS region.
         events: Whether an event is going on, by its name; of an event that is
             missing here nothing is known.

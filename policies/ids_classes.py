@@ -103,8 +103,8 @@ IDS_CLASSES: Final = (
         _LOCK,
         (ROLE,),
         (
-            "Es zählen die Rollen des Partners im Register des Anbieters; wer dort fragt, sieht er nicht.",
-            "What counts are the partner's roles in the provider's register; which person asks is not seen.",
+            "Es zählen Register und Nachweise über den Partner; welcher Mensch fragt, sieht niemand.",
+            "What counts are register and credentials about the partner; which person asks is not seen.",
         ),
     ),
     _class(
@@ -143,8 +143,8 @@ IDS_CLASSES: Final = (
         _LOCK,
         (SECURITY_LEVEL,),
         (
-            "Es zählt das eigene Register des Anbieters; Zertifikate werden noch nicht gelesen.",
-            "What counts is the provider's own register; certificates are not read yet.",
+            "Es zählen das Register des Anbieters und Nachweise von Ausstellern, denen er vertraut.",
+            "What counts is the provider's register, and credentials of issuers that it trusts.",
         ),
     ),
     _class(
@@ -280,8 +280,8 @@ IDS_CLASSES: Final = (
         _LOCK,
         (SEAT,),
         (
-            "Es zählt der Sitz, den das eigene Register des Anbieters nennt.",
-            "What counts is the seat that the provider's own register states.",
+            "Es zählt der Sitz, den das Register des Anbieters oder ein Nachweis nennt.",
+            "What counts is the seat that the provider's own register or a credential states.",
         ),
     ),
     _class(

@@ -461,10 +461,10 @@ _AND_DELETED: Final[LanguageMap] = {
     "en": "That what was already released is deleted then is a promise of the partner.",
 }
 _VOUCHED_FOR: Final[LanguageMap] = {
-    "de": "Geprüft wird, was der Anbieter in seinem eigenen Teilnehmerregister über den Partner sagt; "
-    "Nachweise Dritter liest er nicht.",
-    "en": "What is checked is what the provider states about the partner in its own register of "
-    "participants; it reads no credentials of third parties.",
+    "de": "Geprüft wird, was der Anbieter in seinem Teilnehmerregister über den Partner sagt und was "
+    "Nachweise von Ausstellern belegen, denen er vertraut.",
+    "en": "What is checked is what the provider states about the partner in its register of participants, "
+    "and what credentials of issuers prove that it trusts.",
 }
 _OF_THE_PARTNER: Final[LanguageMap] = {
     "de": _VOUCHED_FOR["de"] + " Welcher Mensch für den Partner handelt, sieht er nicht.",
@@ -513,7 +513,7 @@ _REGISTERED: Final[Mapping[str, LeftOperand]] = {
         for name, (de, en, operators) in IDENTITIES.items()
     },
 }
-"""Left operands that the provider's own register of participants answers."""
+"""Left operands about the partner: its register entry and its credentials answer them."""
 
 _DECLARED: Final[Mapping[str, LeftOperand]] = {
     FEDERATED_MIN_PARTICIPANTS: LeftOperand(

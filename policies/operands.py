@@ -65,9 +65,19 @@ def _since_last_use(_: Request, facts: Facts, rule: str) -> timedelta | None:
     return timedelta.max if last is None else facts.now - last
 
 
-def _vouched_for(measure: Callable[[Partner], Found | None]) -> Measure:
-    """Measure something about a partner that the provider vouches for; of any other nothing is known."""
+def _of_partner(measure: Callable[[Partner], Found | None]) -> Measure:
+    """Measure something about a partner of whom something is known; of any other nothing is."""
     return lambda _, facts, __: None if facts.partner is None else measure(facts.partner)
+
+
+def _several(measure: Callable[[Partner], frozenset[str]]) -> Measure:
+    """Measure something of which a partner may have several; only a register knows that there are no more."""
+
+    def found(partner: Partner) -> Found:
+        values = measure(partner)
+        return values if partner.complete else dict.fromkeys(values, True)
+
+    return _of_partner(found)
 
 
 def _only(value: str | None) -> frozenset[str] | None:
@@ -84,17 +94,17 @@ MEASURES: Final[Mapping[str, Measure]] = {
     COUNT: _next_use,
     ASSIGNEE: lambda request, _, __: request.assignee,
     RECIPIENT: lambda request, _, __: request.recipient or request.assignee,
-    ORGANISATION: _vouched_for(lambda partner: partner.organisation),
-    MEMBERSHIP: _vouched_for(lambda partner: partner.memberships),
-    ROLE: _vouched_for(lambda partner: partner.roles),
-    SECURITY_LEVEL: _vouched_for(lambda partner: partner.security_levels),
-    SEAT: _vouched_for(lambda partner: partner.seat),
-    CATENA_X_MEMBERSHIP: _vouched_for(
+    ORGANISATION: _of_partner(lambda partner: partner.organisation),
+    MEMBERSHIP: _several(lambda partner: partner.memberships),
+    ROLE: _several(lambda partner: partner.roles),
+    SECURITY_LEVEL: _several(lambda partner: partner.security_levels),
+    SEAT: _of_partner(lambda partner: partner.seat),
+    CATENA_X_MEMBERSHIP: _several(
         lambda partner: frozenset({"active"}) if partner.catena_x_member else frozenset()
     ),
-    BUSINESS_PARTNER_NUMBER: _vouched_for(lambda partner: _only(partner.business_partner_number)),
-    BUSINESS_PARTNER_GROUP: _vouched_for(lambda partner: partner.business_partner_groups),
-    FRAMEWORK_AGREEMENT: _vouched_for(lambda partner: partner.framework_agreements),
+    BUSINESS_PARTNER_NUMBER: _of_partner(lambda partner: _only(partner.business_partner_number)),
+    BUSINESS_PARTNER_GROUP: _several(lambda partner: partner.business_partner_groups),
+    FRAMEWORK_AGREEMENT: _several(lambda partner: partner.framework_agreements),
     SPATIAL: lambda _, facts, __: facts.place,
     EVENT: lambda _, facts, __: facts.events or None,
     ALGORITHM_DIGEST: lambda request, _, __: request.algorithm_digest,

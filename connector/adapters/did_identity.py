@@ -83,6 +83,7 @@ class DidIdentity:
         token_method: Identifier of the token key; `#tokens` unless it was replaced.
         loopback_http: Read the documents of `did:web:localhost…` without TLS;
             for demonstrations.
+        access: Makes what lets somebody see our credentials; None where there is nothing to see.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class DidIdentity:
         own_document: DidDocument | None = None,
         token_method: str | None = None,
         loopback_http: bool = False,
+        access: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._did = did
         self._signer = JwtSigner(token_key, token_method or did + TOKENS)
@@ -104,6 +106,7 @@ class DidIdentity:
         self._used = used_tokens
         self._own = own_document
         self._loopback_http = loopback_http
+        self._access = access
         self._cached: dict[str, tuple[datetime, DidDocument]] = {}
         self._reading: dict[str, asyncio.Task[DidDocument]] = {}
 
@@ -112,6 +115,18 @@ class DidIdentity:
 
         Args:
             audience: The participant's DID.
+        """
+        return self.carrying(self._access(audience), audience)
+
+    def carrying(self, token: str | None, audience: str) -> str:
+        """The same header with an access token in it: ours to our credentials, or theirs to their own.
+
+        Args:
+            token: The access token; None for a header without.
+            audience: The participant's DID.
+
+        Source:
+            DCP 1.0, section 4.3.1 (`token`).
         """
         now = self._clock()
         claims: JsonObject = {
@@ -122,7 +137,7 @@ class DidIdentity:
             "iat": int(now.timestamp()),
             "exp": int((now + _LIFETIME).timestamp()),
         }
-        return "Bearer " + self._signer.sign(claims)
+        return "Bearer " + self._signer.sign(claims if token is None else {**claims, "token": token})
 
     async def verify(self, header: str | None) -> Participant:
         """Find out who sent a request, and use its token up.
@@ -170,7 +185,13 @@ class DidIdentity:
         except JwtRefusedError as refusal:
             raise IdentityRefusedError(str(refusal)) from refusal
         identifier = hashlib.sha256(canonical([issuer, claims["jti"]])).hexdigest()
-        return Participant(issuer, document, token=UsedToken(identifier, expires + _SKEW))
+        access = claims.get("token")
+        return Participant(
+            issuer,
+            document,
+            token=UsedToken(identifier, expires + _SKEW),
+            access_token=access if isinstance(access, str) else None,
+        )
 
     def _check(self, claims: JsonObject) -> tuple[str, datetime]:
         """Step 3 of `identify`: the issuer, and when the token expires."""

@@ -34,6 +34,8 @@ from connector.evidence.succession import succession_statement
 from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
 
 KEY_DIRECTORY = "keys"
+CREDENTIALS_PATH: Final = "/credentials"
+"""Where our credentials are asked for, below the address of the public listener."""
 CONTRACTS_KEY = "contracts.pem"
 TOKENS_KEY = "tokens.pem"
 RETIRED_KEYS: Final = "retired.json"
@@ -121,6 +123,7 @@ def load_credentials(directory: Path, *, did: str, base_url: str) -> OwnCredenti
         tokens_key=tokens.public_key(),
         data_service=base_url.partition("/dsp/")[0] + "/.well-known/dspace-version",
         catalog_service=f"{base_url}/catalog",
+        credential_service=base_url.partition("/dsp/")[0] + CREDENTIALS_PATH,
         contracts=fragments["contracts"],
         tokens=fragments["tokens"],
         retired=retired.contracts,

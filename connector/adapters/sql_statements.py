@@ -32,6 +32,7 @@ from connector.adapters.sql_tables import (
     DocumentRow,
     EpsilonEntryRow,
     EpsilonRow,
+    HeldCredentialRow,
     LedgerRow,
     OutboundRow,
     OutputRow,
@@ -323,6 +324,9 @@ KEEP_DOCUMENT = insert(_DOCUMENTS).values(**_parameters(_DOCUMENTS))
 _HEADS = table_of(TreeHeadRow)
 HEADS = _where(select(_HEADS.c.record), _HEADS, ("ledger",)).order_by(_HEADS.c.size)
 LATEST_HEAD = _where(select(_HEADS.c.record), _HEADS, ("ledger",)).order_by(_HEADS.c.size.desc()).limit(1)
+
+_HELD = table_of(HeldCredentialRow)
+FORGET_HELD_CREDENTIAL = _where(delete(_HELD), _HELD, ("identifier",))
 
 _TOKENS = table_of(TokenRow)
 FORGET_TOKENS = delete(_TOKENS).where(_TOKENS.c.expires < bindparam("now"))

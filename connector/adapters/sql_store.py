@@ -27,9 +27,12 @@ from connector.adapters.sql_tables import (
     ComputationRow,
     DatasetRow,
     EpsilonEntryRow,
+    HeldCredentialRow,
+    IssuedCredentialRow,
     NegotiationRow,
     NoisyAnswerRow,
     OutboundRow,
+    PresentationRow,
     QueryRow,
     RemoteDatasetRow,
     TransferRow,
@@ -40,10 +43,13 @@ from connector.ports import (
     MOST_FORGOTTEN,
     EpsilonEntry,
     EvidenceExistsError,
+    HeldCredential,
+    IssuedCredential,
     KnownHead,
     LedgerEntry,
     NoisyAnswer,
     OutboundMessage,
+    Presentation,
     PublishedDataset,
     QueryRecord,
     RemoteDataset,
@@ -121,6 +127,9 @@ _EPSILON = _Kind(EpsilonEntry, RecordStatements(EpsilonEntryRow))
 _NOISY = _Kind(NoisyAnswer, RecordStatements(NoisyAnswerRow, ("agreement_id", "question")))
 _HEADS = _Kind(KnownHead, RecordStatements(TreeHeadRow, ("ledger", "size")))
 _REMOTE_DATASETS = _Kind(RemoteDataset, RecordStatements(RemoteDatasetRow, ("identifier",)))
+_HELD = _Kind(HeldCredential, RecordStatements(HeldCredentialRow, ("identifier",)))
+_PRESENTATIONS = _Kind(Presentation, RecordStatements(PresentationRow, ("partner",)))
+_ISSUED = _Kind(IssuedCredential, RecordStatements(IssuedCredentialRow, ("identifier",)))
 
 
 class SqlTransaction:
@@ -443,6 +452,35 @@ class SqlTransaction:
 
     def remote_datasets(self) -> tuple[RemoteDataset, ...]:
         return self._all(_REMOTE_DATASETS)
+
+    # credentials
+
+    def held_credentials(self) -> tuple[HeldCredential, ...]:
+        return self._all(_HELD)
+
+    def save_held_credential(self, record: HeldCredential) -> None:
+        self._save(_HELD, record, identifier=record.credential.identifier, created=record.kept.timestamp())
+
+    def discard_held_credential(self, identifier: str) -> bool:
+        return self._run(sql.FORGET_HELD_CREDENTIAL, identifier=identifier).rowcount > 0
+
+    def presentations(self) -> tuple[Presentation, ...]:
+        return self._all(_PRESENTATIONS)
+
+    def save_presentation(self, record: Presentation) -> None:
+        self._save(_PRESENTATIONS, record, partner=record.partner, created=record.shown.timestamp())
+
+    def issued_credentials(self) -> tuple[IssuedCredential, ...]:
+        return self._all(_ISSUED)
+
+    def save_issued_credential(self, record: IssuedCredential) -> None:
+        self._save(
+            _ISSUED,
+            record,
+            identifier=record.identifier,
+            place=record.index,
+            created=record.issued.timestamp(),
+        )
 
     def save_query(self, record: QueryRecord) -> None:
         self._save(_QUERIES, record, identifier=record.identifier, created=record.created.timestamp())

@@ -203,6 +203,34 @@ class RemoteDatasetRow(SQLModel, table=True):
     record: str
 
 
+class HeldCredentialRow(SQLModel, table=True):
+    """A credential about this participant."""
+
+    __tablename__ = "held_credentials"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class PresentationRow(SQLModel, table=True):
+    """What a partner has shown of its credentials the last time."""
+
+    __tablename__ = "presentations"
+    partner: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
+class IssuedCredentialRow(SQLModel, table=True):
+    """A credential that this participant has issued; no two have the same place in the list of states."""
+
+    __tablename__ = "issued_credentials"
+    identifier: str = Field(primary_key=True)
+    place: int = Field(unique=True)
+    created: float
+    record: str
+
+
 class TokenRow(SQLModel, table=True):
     """Tokens that counterparties have used: each counts once."""
 

@@ -222,6 +222,7 @@ def build_did_document(
     tokens_key: Ed25519PublicKey,
     data_service: str,
     catalog_service: str,
+    credential_service: str | None = None,
     contracts: str = CONTRACTS,
     tokens: str = TOKENS,
     retired: Sequence[RetiredKey] = (),
@@ -238,15 +239,18 @@ def build_did_document(
         tokens_key: Signs the tokens that identify our requests.
         data_service: Address of our DSP version document (`…/.well-known/dspace-version`).
         catalog_service: Address of our DSP catalog (`…/catalog`).
+        credential_service: Address at which our credentials are asked for; None where there is none.
         contracts: Fragment of the contracts key.
         tokens: Fragment of the tokens key.
         retired: Contract keys that were given up, oldest first.
 
     Source:
-        DSP 2025-1, section 4.4 (discovery by DID service); DCP 1.0, section 4.3;
+        DSP 2025-1, section 4.4 (discovery by DID service); DCP 1.0, sections 4.3 and 5.2;
         W3C Controlled Identifiers 1.0, section 2.2 (`expires`).
     """
     services = {"DataService": data_service, "CatalogService": catalog_service}
+    if credential_service is not None:
+        services["CredentialService"] = credential_service
     document: JsonObject = {
         "@context": [DID_CONTEXT, MULTIKEY_CONTEXT],
         "id": did,

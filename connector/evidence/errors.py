@@ -19,3 +19,7 @@ class LedgerError(EvidenceError):
 
 class CanonicalisationError(EvidenceError):
     """A document has no RDF form that a signature could cover, or finding it took too long."""
+
+
+class CredentialError(EvidenceError):
+    """A credential, a presentation or a list of states is malformed, or not what it has to be."""

@@ -53,6 +53,14 @@ class CatalogBodies(Protocol):
         ...
 
 
+class Acquaintance(Protocol):
+    """Gets to know who sends us messages."""
+
+    async def meet(self, participant: Participant) -> None:
+        """See what somebody proves about itself."""
+        ...
+
+
 class Ways(Protocol):
     """Which addresses we call at all."""
 
@@ -66,6 +74,7 @@ class DspServices:
     """What the protocol's routes call."""
 
     identity: IdentityVerifier
+    acquaintance: Acquaintance
     ways: Ways
     catalog: CatalogBodies
     negotiating: Negotiating
@@ -106,7 +115,7 @@ def _add_catalog(router: APIRouter, services: DspServices) -> None:
     @router.post("/catalog/request")
     async def catalog(request: Request) -> Response:
         async def answer() -> Response:
-            arrived = await _arrived(request, services.identity.verify)
+            arrived = await _arrived(request, services, services.identity.verify)
             message = dsp.parse_message(arrived.document, dsp.CatalogRequestMessage)
             place = request.query_params.get(_PLACE)
             # The place of a page names the filter that led there, so that a repeated one is not asked twice.
@@ -254,7 +263,7 @@ def _post(
         stated: JsonObject = {}
 
         async def answer() -> Response:
-            arrived = await _arrived(request, services.identity.identify)
+            arrived = await _arrived(request, services, services.identity.identify)
             stated.update(_pids_in(arrived.document))
             message = dsp.parse_message(arrived.document, kind)
             if pid is not None:
@@ -283,7 +292,9 @@ async def _spending(
         raise
 
 
-async def _arrived(request: Request, identify: Callable[[str | None], Awaitable[Participant]]) -> _Arrived:
+async def _arrived(
+    request: Request, services: DspServices, identify: Callable[[str | None], Awaitable[Participant]]
+) -> _Arrived:
     """Who sent a message, and what it says; the sender is asked first."""
     participant = await identify(request.headers.get("authorization"))
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -296,6 +307,7 @@ async def _arrived(request: Request, identify: Callable[[str | None], Awaitable[
     if not isinstance(document, dict):
         raise MalformedJsonError("A message must be a JSON object")
     normal = normalise_message(document)
+    await services.acquaintance.meet(participant)
     path = request.url.path
     delivery = Delivery(participant.did, path, body, "@id" in normal, participant.token)
     return _Arrived(participant, delivery, normal)

@@ -19,6 +19,7 @@ from catalog.errors import CatalogError
 from connector.evidence.errors import EvidenceError
 from connector.http.authentication import BodyTooLongError, NotAuthenticatedError
 from connector.ports import (
+    CredentialsUnavailableError,
     EvidenceExistsError,
     IdentityRefusedError,
     IdentityUnavailableError,
@@ -39,6 +40,7 @@ from connector.services.exchanging import RequestRefusedError, UnknownExchangeEr
 from connector.services.refusing import TooManyRefusalsError
 from policies.errors import PolicyRefusedError
 from policies.model import LanguageMap
+from schemas.dcp import DefinitionNotSupportedError
 from schemas.errors import SchemaError
 from schemas.strict_json import JsonObject, MalformedJsonError
 
@@ -65,7 +67,9 @@ _STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (BodyTooLongError, 413),
     (TooMuchDataError, 413),
     (MalformedJsonError, 400),
+    (DefinitionNotSupportedError, 501),
     (SchemaError, 400),
+    (CredentialsUnavailableError, 502),
     (PeerUnreachableError, 502),
     (PeerRefusedError, 422),
 )
@@ -79,6 +83,7 @@ _TITLES: Final = {
     422: "Cannot be done",
     429: "Too often",
     500: "Internal error",
+    501: "Not understood here",
     502: "Counterparty unreachable",
     503: "Not in time",
 }

@@ -152,8 +152,11 @@ class Transferring:
 
         def work(tx: Transaction) -> str:
             agreement = _consumed(tx, agreement_id)
+            # A provider sees our credentials as we ask for access: a newer one has to be shown.
+            newest = max((one.kept for one in tx.held_credentials()), default=None)
             for known in tx.transfers():
-                if _usable(known, agreement_id, transfer_format):
+                is_shown = newest is None or known.created >= newest
+                if is_shown and _usable(known, agreement_id, transfer_format):
                     return known.pid
             record = self._new_request(agreement, transfer_format, now)
             tx.save_transfer(self._open(tx, record, now))
