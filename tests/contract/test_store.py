@@ -26,19 +26,24 @@ from catalog.dsp import DatasetView
 from catalog.model import Column, ColumnRole, Dataset, Offer
 from connector.adapters import migrations
 from connector.adapters.sql_store import SqlStore, StoreUnavailableError
+from connector.evidence.credentials import Credential, StatusEntry
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
     MOST_FORGOTTEN,
     EpsilonEntry,
     EvidenceExistsError,
+    HeldCredential,
+    IssuedCredential,
     KnownHead,
     LedgerEntry,
     NoisyAnswer,
     OutboundMessage,
+    Presentation,
     PublishedDataset,
     QueryRecord,
     RemoteDataset,
     Reservation,
+    ShownCredential,
     StoredAnswer,
     TimeOfUse,
 )
@@ -292,6 +297,22 @@ QUERY = QueryRecord(
     suppressed_groups=2,
     created=NOW,
 )
+CREDENTIAL = Credential(
+    identifier="urn:uuid:v1",
+    issuer="did:web:issuer.example",
+    subject=PEER,
+    types=("VerifiableCredential", "MembershipCredential"),
+    claims={"role": [TRICKY, {"id": "urn:role"}], "level": 7, "none": None},
+    enveloped=True,
+    valid_from=NOW,
+    valid_until=None,
+    statuses=(StatusEntry("revocation", "https://issuer.example/1", 94_567),),
+)
+HELD = HeldCredential(CREDENTIAL, "a.b.c", NOW)
+PRESENTATION = Presentation(PEER, NOW, (ShownCredential(CREDENTIAL, NOW, taken_back=True),), (TRICKY,))
+ISSUED = IssuedCredential(
+    "urn:uuid:v2", 131_071, PEER, "MembershipCredential", "a.b.c", NOW, NOW + timedelta(days=1), NOW
+)
 REMOTE = RemoteDataset(
     provider="did:web:rheinaue.example",
     provider_name=TRICKY,
@@ -416,6 +437,21 @@ RECORDS: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]]
         lambda tx, record: tx.save_remote_dataset(record),
         lambda tx: tx.remote_dataset("urn:uuid:dataset"),
     ),
+    "held credential": (
+        HELD,
+        lambda tx, record: tx.save_held_credential(record),
+        lambda tx: next(iter(tx.held_credentials()), None),
+    ),
+    "presentation": (
+        PRESENTATION,
+        lambda tx, record: tx.save_presentation(record),
+        lambda tx: next(iter(tx.presentations()), None),
+    ),
+    "issued credential": (
+        ISSUED,
+        lambda tx, record: tx.save_issued_credential(record),
+        lambda tx: next(iter(tx.issued_credentials()), None),
+    ),
     "answer": (
         StoredAnswer(201, DOCUMENT),
         lambda tx, record: tx.save_answer(PEER, "digest", record, NOW),
@@ -520,6 +556,19 @@ async def test_exchanges_are_found_by_the_counterpartys_pid_and_by_token(store: 
         ]
 
     assert await store.transact(find) == [NEGOTIATION, None, None, TRANSFER, TRANSFER, None, None]
+
+
+async def test_a_credential_is_forgotten_once_and_no_two_have_the_same_place(store: SqlStore) -> None:
+    await store.transact(lambda tx: tx.save_held_credential(HELD))
+    assert await store.transact(lambda tx: tx.discard_held_credential("urn:uuid:v1"))
+    assert not await store.transact(lambda tx: tx.discard_held_credential("urn:uuid:v1"))
+    assert await store.transact(lambda tx: tx.held_credentials()) == ()
+
+    await store.transact(lambda tx: tx.save_issued_credential(ISSUED))
+    twin = replace(ISSUED, identifier="urn:uuid:twin")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await store.transact(lambda tx: tx.save_issued_credential(twin))
+    assert await store.transact(lambda tx: tx.issued_credentials()) == (ISSUED,)
 
 
 # transactions

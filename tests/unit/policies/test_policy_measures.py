@@ -219,6 +219,34 @@ def test_what_the_provider_vouches_for_is_compared_and_of_anyone_else_nothing_is
     assert truth(here.facts(NOW, "did:web:stranger"), term, operator, value) is None
 
 
+BY_CREDENTIALS = Partner(
+    memberships=frozenset({"urn:coop"}), roles=frozenset({"urn:forecaster"}), complete=False
+)
+SHOWN = [
+    # what is shown is true, what is not shown is unknown and never false
+    (POLICY + "membership", "eq", ("urn:coop",), True),
+    (POLICY + "membership", "isAnyOf", ("urn:coop", "urn:club"), True),
+    (POLICY + "membership", "isAllOf", ("urn:coop", "urn:club"), None),
+    (POLICY + "membership", "isNoneOf", ("urn:coop", "urn:club"), False),
+    (POLICY + "membership", "isNoneOf", ("urn:club",), None),
+    (POLICY + "role", "eq", ("urn:forecaster",), True),
+    (POLICY + "role", "isNoneOf", ("urn:trader",), None),
+    (POLICY + "securityLevel", "eq", ("urn:audited",), None),
+    (POLICY + "organisation", "isNoneOf", ("urn:o",), None),
+    (CX + "Membership", "eq", ("active",), None),
+    (CX + "BusinessPartnerGroup", "isNoneOf", ("gold",), None),
+]
+
+
+@pytest.mark.parametrize(("term", "operator", "values", "expected"), SHOWN)
+def test_what_a_partner_does_not_show_is_unknown(
+    term: str, operator: str, values: tuple[str, ...], expected: bool | None
+) -> None:
+    here = Circumstances(proofs=lambda partner, _: BY_CREDENTIALS if partner == "did:web:partner" else None)
+    assert truth(here.facts(NOW, "did:web:partner"), term, operator, *values) is expected
+    assert truth(here.facts(NOW, "did:web:stranger"), term, operator, *values) is None
+
+
 @pytest.mark.parametrize("term", [POLICY + "organisation", POLICY + "seat", CX + "BusinessPartnerNumber"])
 def test_what_is_missing_in_the_register_is_unknown_and_not_none(term: str) -> None:
     assert truth(Facts(NOW, partner=Partner()), term, "isNoneOf", "XX") is None
