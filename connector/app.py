@@ -479,6 +479,7 @@ def _worker(world: _World, cases: _UseCases) -> Worker:
             store=world.store, clock=world.clock, projections=world.projections, jobs=world.backend
         ),
         vetting=world.vetting,
+        witnessing=_witnessing(world),
         messages=world.messages,
         computations=world.computations,
     )
@@ -527,6 +528,10 @@ def _management_app(world: _World, cases: _UseCases) -> FastAPI:
         participant=ParticipantView(
             world.settings.participant_name, world.credentials.did, world.settings.public_url
         ),
+        circumstances=world.circumstances,
+        vetting=world.vetting,
+        presenting=world.presenting,
+        witnessing=_witnessing(world),
     )
     app.include_router(partner_ledgers_router(_witnessing(world)))
     app.include_router(epsilon_router(world.store))

@@ -1,7 +1,7 @@
 """What happens without being asked: deliver the outbox, run and follow computations, tidy up.
 
 Nothing that concerns us polls: the worker sleeps until a change wakes it or a
-message falls due. Only whether others have taken credentials back must be asked.
+message falls due. Only whether others have taken credentials back or changed their ledgers must be asked.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from connector.services.exchanging import TRANSFERS
 from connector.services.handing_over import HandingOver
 from connector.services.housekeeping import Housekeeping
 from connector.services.vetting import BETWEEN_CHECKS, Vetting
+from connector.services.witnessing import Witnessing
 
 _SAFETY_NET = timedelta(seconds=30)
 """Longest sleep: an event can be lost only through a fault, and then this finds what is left."""
 _AFTER_FAILURE = 1.0
 _BETWEEN_TIDYINGS = timedelta(days=1)
+_BETWEEN_COMPARISONS = timedelta(hours=6)
 _ROUNDS = "rounds"
 """Topic of those who look at every change."""
 
@@ -39,6 +41,7 @@ class Worker:
         handing_over: Sends data files to where consumers want them.
         housekeeping: Throws away what nobody needs any more, at the start and then daily.
         vetting: Asks every few minutes whether partners' credentials have been taken back.
+        witnessing: Compares partners' ledgers with what they have shown before, some times a day.
         messages: Wakes the delivery.
         computations: Wakes what looks after computations; messages that move do not.
     """
@@ -52,6 +55,7 @@ class Worker:
         handing_over: HandingOver,
         housekeeping: Housekeeping,
         vetting: Vetting,
+        witnessing: Witnessing,
         messages: Changes,
         computations: Changes,
     ) -> None:
@@ -61,6 +65,7 @@ class Worker:
         self._handing_over = handing_over
         self._housekeeping = housekeeping
         self._vetting = vetting
+        self._witnessing = witnessing
         self._messages = messages
         self._computations = computations
 
@@ -74,6 +79,7 @@ class Worker:
                 group.create_task(self._rounds(self._commissioning.follow_open, group))
                 group.create_task(self._now_and_then(self._housekeeping.tidy, _BETWEEN_TIDYINGS))
                 group.create_task(self._now_and_then(self._vetting.recheck, BETWEEN_CHECKS))
+                group.create_task(self._comparing())
         finally:
             await self._delivering.aclose()
 
@@ -114,6 +120,11 @@ class Worker:
         while not self._messages.closed:
             await _guarded(step)
             await asyncio.sleep(pause.total_seconds())
+
+    async def _comparing(self) -> None:
+        # Not at the start: partners that were started together would not answer yet.
+        await asyncio.sleep(_BETWEEN_COMPARISONS.total_seconds())
+        await self._now_and_then(self._witnessing.compare_all, _BETWEEN_COMPARISONS)
 
 
 async def _guarded(step: Callable[[], Awaitable[object]]) -> None:

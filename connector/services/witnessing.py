@@ -8,6 +8,7 @@ Source:
     docs/evidence.md; RFC 9162, section 8.1 (monitors compare tree heads).
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,10 +30,13 @@ from connector.ports import (
     Clock,
     Credentials,
     DocumentResolver,
+    IdentityRefusedError,
     KnownHead,
     Participant,
     PeerAnswer,
+    PeerRefusedError,
     Peers,
+    PeerUnreachableError,
     Store,
     Transaction,
 )
@@ -49,6 +53,8 @@ _MOST_COMPARED: Final = 100
 _MOST_BYTES: Final = 100_000
 _SECONDS: Final = 30
 _OK: Final = 200
+
+log = logging.getLogger("allmende.witnessing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,21 @@ class Witnessing:
         return await self._store.transact(
             lambda tx: tuple(_known(tx, did) for did in sorted(_addresses(tx, self._credentials.did)))
         )
+
+    async def compare_all(self) -> None:
+        """Compare the ledgers of all our partners; who does not answer is asked next time."""
+        for known in await self.partners():
+            try:
+                await self.compare(known.partner)
+            except (
+                RequestRefusedError,
+                UnknownExchangeError,
+                PeerUnreachableError,
+                PeerRefusedError,
+            ) as problem:
+                log.warning("the ledger of %s could not be compared: %s", known.partner, problem)
+            except (EvidenceError, IdentityRefusedError) as problem:
+                log.warning("the ledger of %s is not to be had: %s", known.partner, problem)
 
     async def compare(self, partner: str) -> PartnerLedger:
         """Ask a partner for its tree head, and to prove that its ledger only grew.

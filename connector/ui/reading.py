@@ -408,6 +408,86 @@ class LedgerView:
     head: TreeHead | None
 
 
+@dataclass(frozen=True, slots=True)
+class PartnerFact:
+    """Something that is known about a partner.
+
+    Attributes:
+        label: What it is, per language.
+        values: What it amounts to.
+    """
+
+    label: LanguageMap
+    values: tuple[str, ...]
+
+
+class CredentialState(StrEnum):
+    """Whether a credential counts."""
+
+    VALID = "valid"
+    REVOKED = "revoked"
+    """Its issuer has taken it back."""
+    OVER = "over"
+    """It has ended, or not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialLine:
+    """A credential.
+
+    Attributes:
+        kinds: Its types.
+        issuer: DID of who has signed it.
+        until: When it ends; None where it does not say.
+        state: Whether it counts.
+    """
+
+    kinds: tuple[str, ...]
+    issuer: str
+    until: datetime | None
+    state: CredentialState
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerLine:
+    """A partner: who it is, who says so, and whether its books hold.
+
+    Attributes:
+        peer: The partner.
+        stated: Whether it stands in our own register.
+        facts: What is known about it now.
+        shown: When it last showed credentials; None where it never did.
+        credentials: Those that are signed by somebody whom we trust for them.
+        refused: Why others do not count.
+        ledger_size: Entries of its ledger, as far as we know; None where we know of none.
+        ledger_compared: When it last proved that its ledger only grew.
+        ledger_problem: Why its ledger cannot be trusted any more, per language.
+    """
+
+    peer: Peer
+    stated: bool
+    facts: tuple[PartnerFact, ...]
+    shown: datetime | None
+    credentials: tuple[CredentialLine, ...]
+    refused: tuple[str, ...]
+    ledger_size: int | None
+    ledger_compared: datetime | None
+    ledger_problem: LanguageMap | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartnersView:
+    """The partners, and what we show them ourselves.
+
+    Attributes:
+        lines: One per partner, by name.
+        own: The credentials about us that partners can see.
+    """
+
+    lines: tuple[PartnerLine, ...]
+    own: tuple[CredentialLine, ...]
+
+
 class StewardPages(Protocol):
     """Reads what the pages show; newest first where there is a time."""
 
@@ -445,6 +525,10 @@ class StewardPages(Protocol):
 
     async def computations(self) -> tuple[ComputationLine, ...]:
         """Every computation, on both sides."""
+        ...
+
+    async def partners(self) -> PartnersView:
+        """Who the partners are, and what we show them ourselves."""
         ...
 
     async def ledger(self) -> LedgerView:

@@ -43,6 +43,7 @@ _NAVIGATION: Final = (
     ("agreements", "/vertraege"),
     ("queries", "/abfragen"),
     ("computations", "/rechnen"),
+    ("partners", "/partner"),
     ("ledger", "/datenfluss"),
 )
 _AnyLine: TypeAlias = NegotiationLine | AgreementLine | ComputationLine
@@ -232,6 +233,7 @@ def _add_lists(router: APIRouter, desk: _Desk) -> None:
         "agreements": desk.read.agreements,
         "queries": desk.read.queries,
         "computations": desk.read.computations,
+        "partners": desk.read.partners,
         "ledger": desk.read.ledger,
     }
     for section, address in _NAVIGATION:

@@ -14,9 +14,13 @@ from connector.protocol.negotiation import ContractAgreement, ContractNegotiatio
 from connector.services.computing import Computing
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.negotiating import Negotiating
+from connector.services.presenting import Presenting
 from connector.services.receipting import RECEIPT_KINDS, kept_receipt
 from connector.services.retiring import Retiring
+from connector.services.vetting import Vetting
+from connector.services.witnessing import Witnessing
 from connector.ui.checks import check_sentence
+from connector.ui.partners import partners_view
 from connector.ui.reading import (
     AgreementLine,
     CheckLine,
@@ -30,6 +34,7 @@ from connector.ui.reading import (
     OfferLine,
     OutputLine,
     ParticipantView,
+    PartnersView,
     Peer,
     QueryLine,
     Question,
@@ -39,6 +44,7 @@ from connector.ui.reading import (
 )
 from connector.ui.terms import term_groups
 from policies import purposes
+from policies.circumstances import Circumstances
 from policies.errors import PolicyRefusedError
 from policies.model import Constraint, LanguageMap, Policy
 from policies.odrl import parse_policy
@@ -79,6 +85,10 @@ class StoreSteward:
         computing: Takes decisions on computations.
         retiring: Ends agreements.
         participant: Who we are.
+        circumstances: What is known about partners.
+        vetting: Knows the credentials that they have shown.
+        presenting: Keeps the credentials about us.
+        witnessing: Watches partners' ledgers.
     """
 
     def __init__(
@@ -90,6 +100,10 @@ class StoreSteward:
         computing: Computing,
         retiring: Retiring,
         participant: ParticipantView,
+        circumstances: Circumstances,
+        vetting: Vetting,
+        presenting: Presenting,
+        witnessing: Witnessing,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -97,6 +111,10 @@ class StoreSteward:
         self._computing = computing
         self._retiring = retiring
         self._participant = participant
+        self._circumstances = circumstances
+        self._vetting = vetting
+        self._presenting = presenting
+        self._witnessing = witnessing
 
     async def participant(self) -> ParticipantView:
         """Who we are."""
@@ -162,6 +180,17 @@ class StoreSteward:
         """Every computation, on both sides."""
         return await self._store.transact(
             lambda tx: tuple(_computation(tx, record) for record in reversed(tx.computations()))
+        )
+
+    async def partners(self) -> PartnersView:
+        """Who the partners are, and what we show them ourselves."""
+        return partners_view(
+            circumstances=self._circumstances,
+            presentations=self._vetting.presentations(),
+            ledgers=await self._witnessing.partners(),
+            held=await self._presenting.held(),
+            catalogs=await self._store.transact(lambda tx: tx.remote_datasets()),
+            now=self._clock.now(),
         )
 
     async def ledger(self) -> LedgerView:

@@ -3,15 +3,27 @@
 import contextlib
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from connector import worker
 from connector.adapters.own_credentials import load_credentials
 from connector.evidence.ledger import Frontier, leaf_hash, tree_head
 from connector.evidence.proofs import add_proof, sign
-from tests.region.participants import STATEMENT, Network, Participant, Region, segment
+from tests.region.participants import (
+    STATEMENT,
+    Network,
+    Participant,
+    Region,
+    copied,
+    running,
+    segment,
+    until,
+)
 
 LEDGER = "/dsp/2025-1/ledger/"
 
@@ -68,6 +80,19 @@ async def test_partners_see_each_others_ledgers_grow(contracted: Region) -> None
     assert theirs["problem"] is None
     own = await contracted.rheinaue.call("GET", "/api/ledger/head")
     assert (own["type"], own["treeSize"], own["ledger"]) == ("TreeHead", 2, contracted.rheinaue.did)
+
+
+async def test_ledgers_are_compared_without_being_asked_and_a_fork_is_noticed(
+    region_stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_BETWEEN_COMPARISONS", timedelta(seconds=0.2))
+    region = copied(region_stages / "agreed", tmp_path / "region")
+    async with running(region, region.rheinaue, region.lastwerk):
+        await until(lambda: any(head["compared"] for head in region.lastwerk.rows("tree_heads")))
+        shows(region.network, forged_head(region.rheinaue, b"another past"))
+        await until(lambda: any(head["problem"] for head in region.lastwerk.rows("tree_heads")))
+        page = (await region.lastwerk.answer("GET", "/partner")).text
+        assert "widerspricht" in page or "contradicts" in page
 
 
 async def test_a_receipts_tree_head_is_kept_at_once_and_compared_later(contracted: Region) -> None:

@@ -111,6 +111,16 @@ async def test_a_member_gets_a_contract_and_answers_by_its_credential(region: Re
     assert (credential["issuer"], credential["revoked"]) == (region.neckar.did, False)
 
 
+async def test_stewards_see_who_their_partners_are_and_what_they_show_themselves(region: Region) -> None:
+    await member(region)
+    assert (await negotiated(region, MEMBERSHIP))["state"] == "FINALIZED"
+
+    page = (await region.rheinaue.answer("GET", "/partner")).text
+    assert FORECASTER in page
+    own = (await region.lastwerk.answer("GET", "/partner")).text
+    assert "MembershipCredential" in own
+
+
 async def test_without_a_credential_there_is_no_contract_and_the_reason_says_so(region: Region) -> None:
     outcome = await negotiated(region, MEMBERSHIP)
     assert outcome["state"] == "TERMINATED"

@@ -12,6 +12,8 @@ from connector.ui.reading import (
     AgreementLine,
     CheckLine,
     ComputationLine,
+    CredentialLine,
+    CredentialState,
     DecisionNotPossibleError,
     DownloadedFile,
     LedgerLine,
@@ -21,6 +23,9 @@ from connector.ui.reading import (
     OfferLine,
     OutputLine,
     ParticipantView,
+    PartnerFact,
+    PartnerLine,
+    PartnersView,
     Peer,
     QueryLine,
     Question,
@@ -195,6 +200,24 @@ class FakePages:
             _computation("urn:uuid:c-2", "RUNNING", None, ()),
             _computation("urn:uuid:c-3", "RELEASED", None, _outputs()),
             _computation("urn:uuid:c-4", "TERMINATED", None, ()),
+        )
+
+    async def partners(self) -> PartnersView:
+        problem = {"de": "Der Partner widerspricht sich.", "en": "The partner contradicts itself."}
+        member = CredentialLine(
+            ("MembershipCredential",), "did:web:genossenschaft.example", AT, CredentialState.VALID
+        )
+        gone = replace(member, until=None, state=CredentialState.REVOKED)
+        role = PartnerFact({"de": "Rollen", "en": "Roles"}, ("https://genossenschaft.example/#forecaster",))
+        return PartnersView(
+            self._of(
+                PartnerLine(
+                    *(LASTWERK, True, (role,), AT, (member, gone, replace(gone, state=CredentialState.OVER))),
+                    *(("<b>Nobody</b> here trusts did:web:evil.example as an issuer.",), 1_007, AT, None),
+                ),
+                PartnerLine(STRANGER, False, (), None, (), (), 3, None, problem),
+            ),
+            self._of(member),
         )
 
     async def ledger(self) -> LedgerView:

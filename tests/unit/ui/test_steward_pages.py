@@ -18,7 +18,7 @@ from tests.unit.ui.example_steward import (
     steward_app,
 )
 
-LISTS = ["/", "/angebote", "/anfragen", "/vertraege", "/abfragen", "/rechnen", "/datenfluss"]
+LISTS = ["/", "/angebote", "/anfragen", "/vertraege", "/abfragen", "/rechnen", "/partner", "/datenfluss"]
 PAGES = [
     *LISTS,
     *(f"/anfragen/urn:uuid:n-{number}" for number in range(1, 5)),
@@ -370,3 +370,22 @@ async def test_static_files_are_served_from_a_fixed_list(name: str) -> None:
     assert (await _get(f"/static/{name}")).status_code == 200
     assert (await _get("/static/..%2Froutes.py")).status_code == 404
     assert (await _get("/static/routes.py")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (
+            "de",
+            ["Lastwerk KI", "Rollen", "gültig", "zurückgenommen", "gilt jetzt nicht", "widerspricht sich"],
+        ),
+        ("en", ["Lastwerk KI", "Roles", "valid", "taken back", "not valid now", "contradicts itself"]),
+    ],
+)
+async def test_the_page_about_partners_says_who_they_are_and_who_says_so(
+    language: str, words: list[str]
+) -> None:
+    page = (await _get("/partner", {"Accept": "text/html", "Accept-Language": language})).text
+    assert [word for word in words if word not in page] == []
+    assert "<b>Nobody</b>" not in page
+    assert "&lt;b&gt;Nobody&lt;/b&gt;" in page
