@@ -63,6 +63,7 @@ from connector.services.fetching import Fetching
 from connector.services.handing_over import HandingOver
 from connector.services.housekeeping import Housekeeping
 from connector.services.importing import Importing
+from connector.services.inheriting import Inheriting
 from connector.services.issuing import Issuing
 from connector.services.negotiating import Negotiating, NegotiationSettings
 from connector.services.opening import Opening
@@ -569,6 +570,7 @@ def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
             circumstances=world.circumstances,
             changed=world.catalog.forget,
         ),
+        inheriting=Inheriting(store=world.store, clock=world.clock),
         crawling=Crawling(store=world.store, clock=world.clock, peers=world.peers, resolver=world.dids),
         negotiating=cases.negotiating,
         importing=Importing(

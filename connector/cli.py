@@ -28,6 +28,7 @@ from connector.evidence.receipts import RECEIPT_FILE
 from connector.evidence.verification import Verification, verify_file
 from connector.evidence_commands import key_commands, ledger_commands, show_checks
 from connector.initialising import initialise
+from connector.policy_commands import ParentOption
 from connector.policy_commands import commands as policy_commands
 from connector.settings import require_address
 from connector.trying import Trial, try_query
@@ -201,10 +202,11 @@ def query_try(
     after: Annotated[
         list[str] | None, typer.Option(help="A statement that was answered before; may be repeated.")
     ] = None,
+    parent: ParentOption = None,
     language: Annotated[Literal["de", "en"], typer.Option("--lang", help="de or en.")] = "en",
 ) -> None:
     """Show as JSON what a partner would get under a policy; exit 3 where the query is refused."""
-    trial = Trial(data, policy, statement, purpose, partner, dataset, tuple(after or ()))
+    trial = Trial(data, policy, statement, purpose, partner, dataset, tuple(after or ()), tuple(parent or ()))
     outcome = asyncio.run(try_query(trial, SystemClock().now()))
     typer.echo(outcome.as_json(language))
     if outcome.status == "refused":

@@ -14,6 +14,7 @@ from rich.console import Console
 from policies.catena_x import CATENA_X
 from policies.errors import PolicyRefusedError
 from policies.explanation import read_to_explain
+from policies.inheritance import by_identifier
 from policies.model import LanguageMap
 from policies.templates import TEMPLATES, Template, TemplateError, fill
 from policies.terms import Enforcement, TermUse, classify, stations_in_words
@@ -22,6 +23,10 @@ from schemas.vocabulary import DPV, ODRL, POLICY
 
 Language = Literal["de", "en"]
 LanguageOption = Annotated[Language, typer.Option("--lang", help="de or en.")]
+ParentOption = Annotated[
+    list[Path] | None,
+    typer.Option("--parent", help="A policy whose rules it takes over (inheritFrom); may be repeated."),
+]
 
 commands = typer.Typer(no_args_is_help=True, help="Explain usage policies, and write them from templates.")
 _errors = Console(stderr=True, highlight=False)
@@ -66,13 +71,14 @@ def _fail(sentence: str, code: int = 2) -> NoReturn:
 def explain(
     file: Annotated[Path, typer.Argument(help="A policy as JSON: an offer, an agreement or a set.")],
     language: LanguageOption = "en",
+    parent: ParentOption = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """Show term by term what a policy is worth here: enforced and where, declared, or refused."""
-    document = _document(file)
+    document, parents = _document(file), [_document(path) for path in parent or []]
     try:
-        explained = read_to_explain(document)
+        explained = read_to_explain(document, by_identifier(parents))
     except PolicyRefusedError as refusal:
         _fail(f"{file}: {refusal.reason[language]}")
     policy, uses = explained.policy, classify(explained.policy)

@@ -134,6 +134,38 @@ class Credentials(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class InheritedPolicy:
+    """A kept policy whose rules an offer took over.
+
+    Attributes:
+        identifier: IRI of the policy.
+        digest: SHA-256 (JCS) of its document, 64 lower-case hexadecimal digits.
+    """
+
+    identifier: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPolicy:
+    """A policy that others may take over the rules of; what is kept under an IRI never changes.
+
+    Attributes:
+        identifier: IRI of the policy.
+        digest: SHA-256 (JCS) of its document, 64 lower-case hexadecimal digits.
+        document: The policy as it was handed in, compact JSON.
+        kept: When it was first kept.
+        withdrawn: From when on nobody takes its rules over any more; None while somebody may.
+    """
+
+    identifier: str
+    digest: str
+    document: JsonObject
+    kept: datetime
+    withdrawn: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedDataset:
     """A dataset with what stays inside: where its data lie, and whether a person decides.
 
@@ -145,6 +177,7 @@ class PublishedDataset:
         accepts_unsigned: Whether an agreement opens it that not both parties have signed.
         consents: The registers of consents that policies on it may name.
         privacy: What noise needs to know about it; None where no policy may ask for noise.
+        inherited: The policies whose rules its offer took over, near and far.
     """
 
     dataset: Dataset
@@ -154,6 +187,7 @@ class PublishedDataset:
     accepts_unsigned: bool = False
     consents: Mapping[str, ConsentRegister] = field(default_factory=dict)
     privacy: PrivacyDescription | None = None
+    inherited: tuple[InheritedPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +490,18 @@ class Transaction(Protocol):
 
     def save_dataset(self, record: PublishedDataset) -> None:
         """Keep a dataset, new or changed."""
+        ...
+
+    def kept_policy(self, identifier: str) -> KeptPolicy | None:
+        """A policy that was kept for others to inherit from, withdrawn or not; None where there is none."""
+        ...
+
+    def kept_policies(self) -> tuple[KeptPolicy, ...]:
+        """All policies that were kept for others to inherit from, withdrawn ones included, oldest first."""
+        ...
+
+    def keep_policy(self, record: KeptPolicy) -> None:
+        """Keep a policy for others to inherit from, new, withdrawn or brought back."""
         ...
 
     def negotiation(self, pid: str) -> ContractNegotiation | None:

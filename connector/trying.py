@@ -43,6 +43,8 @@ from connector.queries.plan import QueryPlan
 from connector.services.auditing import View, examine
 from policies.errors import PolicyError, PolicyRefusedError
 from policies.evaluation import Facts, Request, evaluate
+from policies.explanation import named
+from policies.inheritance import by_identifier, flattened
 from policies.model import LanguageMap, Permission, Policy
 from policies.odrl import parse_policy
 from policies.privacy import PrivacyDescription, read_privacy
@@ -58,7 +60,6 @@ TABLE: Final = "data"
 _QUERY_ACTION: Final = POLICY + "query"
 _TARGET: Final = "urn:allmende:try:data"
 _PARTNER: Final = "did:web:partner.invalid"
-_UNNAMED: Final = "urn:allmende:try:policy"
 _SECRET: Final = b"not secret: hashes of a trial look like hashes and are worth nothing"
 _SECONDS: Final = 60.0
 _LARGEST_POLICY: Final = 1_000_000
@@ -77,6 +78,7 @@ class Trial:
         dataset: A publication file, as `POST /api/datasets` takes it, whose
             columns and row filters are used; None to infer columns.
         earlier: Statements that the partner was answered before, in order.
+        parents: Policies whose rules the policy takes over, as JSON.
     """
 
     data: Path
@@ -86,6 +88,7 @@ class Trial:
     partner: str | None = None
     dataset: Path | None = None
     earlier: tuple[str, ...] = ()
+    parents: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ async def try_query(trial: Trial, now: datetime) -> Outcome:
         sentence.
     """
     try:
-        policy = _policy(_read_json(trial.policy))
+        policy = _policy(_read_json(trial.policy), [_read_json(parent) for parent in trial.parents])
         permission = _permission(policy, trial, now)
         with tempfile.TemporaryDirectory(prefix="allmende-try-") as directory:
             return await _answer(trial, permission, ArrowProjections(Path(directory), _SECRET))
@@ -178,9 +181,8 @@ def _unreadable(path: Path, cause: str) -> _RefusedError:
     )
 
 
-def _policy(document: Mapping[str, object]) -> Policy:
-    named = document if {"@id", "uid", "odrl:uid"} & set(document) else {**document, "@id": _UNNAMED}
-    policy = parse_policy(named)
+def _policy(document: Mapping[str, object], parents: Sequence[Mapping[str, object]]) -> Policy:
+    policy = parse_policy(flattened(named(document), by_identifier(parents)))
     require_enforceable(policy)
     return policy if policy.target else replace(policy, target=_TARGET)
 

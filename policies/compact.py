@@ -39,7 +39,7 @@ def members_of(
     for key, member in value.items():
         if annotated and key.startswith(_ANNOTATIONS):
             continue
-        name = _short(key)
+        name = short_name(key)
         if name in members:
             raise refusal(key, "{term} ist zweimal angegeben.", "{term} is stated twice.")
         if known is not None and name not in known:
@@ -52,7 +52,8 @@ def members_of(
     return members
 
 
-def _short(key: str) -> str:
+def short_name(key: str) -> str:
+    """Write a property's name without ODRL's prefix or namespace, if it has one."""
     for prefix in ("odrl:", ODRL):
         if key.startswith(prefix):
             return key.removeprefix(prefix)

@@ -11,8 +11,9 @@ from typing import Final
 
 from policies.actions import ACTIONS, Action
 from policies.catena_x import with_full_terms
-from policies.compact import array, reference, term_of
+from policies.compact import array, reference, short_name, term_of
 from policies.errors import PolicyRefusedError
+from policies.inheritance import flattened
 from policies.model import LanguageMap, Policy
 from policies.odrl import KNOWN_PROFILES, Profile, Reading, parse_policy, read_policy
 
@@ -34,11 +35,14 @@ class Explained:
     objection: LanguageMap | None
 
 
-def read_to_explain(document: Mapping[str, object]) -> Explained:
+def read_to_explain(
+    document: Mapping[str, object], parents: Mapping[str, Mapping[str, object]] | None = None
+) -> Explained:
     """Read a policy with everything in it that has a name, known or not.
 
     Args:
         document: The policy, as compact JSON; Catena-X may use its short names.
+        parents: The policies whose rules it takes over, by IRI.
 
     Returns:
         The policy, and why it is not accepted, if it is not even read.
@@ -46,12 +50,17 @@ def read_to_explain(document: Mapping[str, object]) -> Explained:
     Raises:
         PolicyRefusedError: It has no readable shape; the error names the place.
     """
-    named = document if {"@id", "uid"} & document.keys() else {**document, "@id": _UNNAMED}
-    written = with_full_terms(named)
+    written = with_full_terms(named(document))
     try:
-        return Explained(parse_policy(written), None)
+        return Explained(parse_policy(flattened(written, parents or {})), None)
     except PolicyRefusedError as refusal:
         return Explained(read_policy(written, _knowing(written)), refusal.reason)
+
+
+def named(document: Mapping[str, object]) -> Mapping[str, object]:
+    """A policy with an identifier, also before publishing has given it one."""
+    has_name = any(short_name(key) in {"@id", "uid"} for key in document)
+    return document if has_name else {**document, "@id": _UNNAMED}
 
 
 def _knowing(document: Mapping[str, object]) -> Reading:

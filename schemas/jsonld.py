@@ -29,6 +29,7 @@ from schemas.vocabulary import (
     DSPACE_ODRL_PROFILE_CONTEXT,
     EDC,
     EDC_DSPACE_CONTEXT,
+    ODRL,
     POLICY,
     POLICY_PROFILE,
 )
@@ -142,7 +143,8 @@ def normalise_message(document: JsonObject) -> JsonObject:
     That form is compact JSON: terms of the DSP context un-prefixed, all other
     names as full IRIs. A document that already has it is returned unchanged;
     any other JSON-LD form of it is translated, at the cost of milliseconds, and
-    loses properties that no context defines. A document without a context is
+    loses properties that no context defines. All but one: that a policy takes
+    over the rules of another one is never lost. A document without a context is
     returned as it is, for `parse_message` to refuse.
 
     Args:
@@ -162,11 +164,40 @@ def normalise_message(document: JsonObject) -> JsonObject:
         return document
     if _is_in_normal_form(document):
         return document
-    message = _compacted(document, [_NORMAL_FORM])
+    message = _compacted(_with_full_names(document), [_NORMAL_FORM])
     if "@graph" in message or "@type" not in message:
         raise JsonLdError("The message does not describe exactly one thing that its contexts define.")
     message["@context"] = [DSPACE_CONTEXT]
     return message
+
+
+_NEVER_LOST: Final[Mapping[str, str]] = {"inheritFrom": ODRL + "inheritFrom"}
+"""Words of ODRL that no context of the protocol defines, and without which a policy says something else."""
+
+
+def _with_full_names(document: JsonObject) -> JsonObject:
+    """Write out the words that a JSON-LD processor would otherwise drop."""
+    if not any(word in node for node in _objects(document) for word in _NEVER_LOST):
+        return document
+    _check(document)  # how deep it is, before anything descends into it
+    full: JsonObject = {name: _value_with_full_names(value) for name, value in document.items()}
+    return full
+
+
+def _value_with_full_names(value: JsonValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_value_with_full_names(item) for item in value]
+    if not isinstance(value, dict) or value.get("@type") == "@json":
+        return value
+    named = {name: _value_with_full_names(item) for name, item in value.items()}
+    for word, iri in _NEVER_LOST.items():
+        if word in named:
+            named[iri] = [*_several(named.get(iri)), *_several(named.pop(word))]
+    return named
+
+
+def _several(value: JsonValue) -> list[JsonValue]:
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 @cache

@@ -29,6 +29,7 @@ from connector.adapters.sql_tables import (
     EpsilonEntryRow,
     HeldCredentialRow,
     IssuedCredentialRow,
+    KeptPolicyRow,
     NegotiationRow,
     NoisyAnswerRow,
     OutboundRow,
@@ -45,6 +46,7 @@ from connector.ports import (
     EvidenceExistsError,
     HeldCredential,
     IssuedCredential,
+    KeptPolicy,
     KnownHead,
     LedgerEntry,
     NoisyAnswer,
@@ -114,6 +116,7 @@ class _Kind(Generic[R]):
 
 
 _DATASETS = _Kind(PublishedDataset, RecordStatements(DatasetRow, ("identifier",)))
+_KEPT_POLICIES = _Kind(KeptPolicy, RecordStatements(KeptPolicyRow, ("identifier",)))
 _NEGOTIATIONS = _Kind(ContractNegotiation, RecordStatements(NegotiationRow, ("pid",), ("peer", "peer_pid")))
 _AGREEMENTS = _Kind(ContractAgreement, RecordStatements(AgreementRow, ("identifier",)))
 _TRANSFERS = _Kind(
@@ -166,6 +169,17 @@ class SqlTransaction:
     def save_dataset(self, record: PublishedDataset) -> None:
         dataset = record.dataset
         self._save(_DATASETS, record, identifier=dataset.identifier, created=dataset.issued.timestamp())
+
+    # policies that others inherit from
+
+    def kept_policy(self, identifier: str) -> KeptPolicy | None:
+        return self._one(_KEPT_POLICIES, identifier=identifier)
+
+    def kept_policies(self) -> tuple[KeptPolicy, ...]:
+        return self._all(_KEPT_POLICIES)
+
+    def keep_policy(self, record: KeptPolicy) -> None:
+        self._save(_KEPT_POLICIES, record, identifier=record.identifier, created=record.kept.timestamp())
 
     # negotiations and agreements
 

@@ -20,6 +20,15 @@ class DatasetRow(SQLModel, table=True):
     record: str
 
 
+class KeptPolicyRow(SQLModel, table=True):
+    """A policy that others may take over the rules of."""
+
+    __tablename__ = "kept_policies"
+    identifier: str = Field(primary_key=True)
+    created: float
+    record: str
+
+
 class NegotiationRow(SQLModel, table=True):
     """A contract negotiation."""
 

@@ -8,14 +8,14 @@ from typing import Annotated, Final, Literal, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.ipc
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_jsonable_python
 
 from catalog.model import Column
 from connector.http.data_plane import computation_body
-from connector.ports import Changes, LedgerEntry, Store, Transaction
+from connector.ports import Changes, KeptPolicy, LedgerEntry, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState
 from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation, NegotiationState
@@ -27,6 +27,7 @@ from connector.services.crawling import Crawling
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.fetching import Fetching
 from connector.services.importing import ForeignAgreement, Importing
+from connector.services.inheriting import Inheriting
 from connector.services.negotiating import Negotiating, WantedContract
 from connector.services.publishing import Publication, Publishing
 from connector.services.querying import ARROW_STREAM
@@ -36,6 +37,7 @@ from connector.services.retiring import Retiring
 from connector.services.transferring import Transferring
 from connector.services.waiting import settled
 from policies.consents import ConsentRegister
+from policies.model import Policy
 from policies.terms import classify
 from schemas.messages import Agreement
 from schemas.strict_json import JsonObject
@@ -171,6 +173,7 @@ class ManagementServices:
     messages: Changes
     computations: Changes
     publishing: Publishing
+    inheriting: Inheriting
     crawling: Crawling
     negotiating: Negotiating
     importing: Importing
@@ -203,6 +206,7 @@ def management_router(services: ManagementServices) -> APIRouter:
     """All routes of the management API."""
     router = APIRouter(prefix=PREFIX)
     _add_datasets(router, services)
+    _add_policies(router, services)
     _add_catalogs(router, services)
     _add_negotiations(router, services)
     _add_agreements(router, services)
@@ -216,7 +220,7 @@ def management_router(services: ManagementServices) -> APIRouter:
 def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
     @router.post("/datasets", status_code=201)
     async def publish(body: DatasetBody) -> JSONResponse:
-        dataset = await services.publishing.publish(
+        published = await services.publishing.publish(
             Publication(
                 identifier=body.identifier,
                 table=body.table,
@@ -238,16 +242,14 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                 },
             )
         )
-        terms = [
-            {"rule": use.rule, "term": use.term, "level": use.level.value, "sentence": dict(use.text)}
-            for use in classify(dataset.offer.policy)
-        ]
+        dataset = published.dataset
         return JSONResponse(
             {
                 "identifier": dataset.identifier,
                 "rows": dataset.rows,
                 "digest": dataset.digest,
-                "terms": terms,
+                "inherited": [asdict(parent) for parent in published.inherited],
+                "terms": _terms(dataset.offer.policy),
             },
             201,
         )
@@ -265,6 +267,7 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                     "publishing": record.dataset.publishing,
                     "approval": record.approval,
                     "accepts_unsigned": record.accepts_unsigned,
+                    "inherited": [asdict(parent) for parent in record.inherited],
                 }
                 for record in records
             ]
@@ -274,6 +277,40 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
     async def withdraw(identifier: str) -> Response:
         await services.publishing.withdraw(identifier)
         return Response(status_code=204)
+
+
+def _terms(policy: Policy) -> list[JsonObject]:
+    """What each term of a policy is worth here."""
+    return [
+        {"rule": use.rule, "term": use.term, "level": use.level.value, "sentence": dict(use.text)}
+        for use in classify(policy)
+    ]
+
+
+def _add_policies(router: APIRouter, services: ManagementServices) -> None:
+    @router.post("/policies", status_code=201)
+    async def keep(document: Annotated[dict[str, JsonValue], Body()]) -> JSONResponse:
+        kept, policy = await services.inheriting.keep(document)
+        return JSONResponse({**_kept_policy(kept), "terms": _terms(policy)}, 201)
+
+    @router.get("/policies")
+    async def policies() -> JSONResponse:
+        return JSONResponse([_kept_policy(kept) for kept in await services.inheriting.kept()])
+
+    @router.delete("/policies/{identifier:path}", status_code=204)
+    async def withdraw(identifier: str) -> Response:
+        await services.inheriting.withdraw(identifier)
+        return Response(status_code=204)
+
+
+def _kept_policy(kept: KeptPolicy) -> JsonObject:
+    return {
+        "identifier": kept.identifier,
+        "digest": kept.digest,
+        "kept": kept.kept.isoformat(),
+        "withdrawn": None if kept.withdrawn is None else kept.withdrawn.isoformat(),
+        "policy": kept.document,
+    }
 
 
 def _add_catalogs(router: APIRouter, services: ManagementServices) -> None:

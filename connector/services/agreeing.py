@@ -25,6 +25,7 @@ from connector.protocol.machine import Party
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.services.exchanging import RequestRefusedError
 from connector.services.recording import append
+from policies.inheritance import require_own_rules
 from policies.model import LanguageMap
 from policies.odrl import parse_policy
 from policies.refinement import same_rules
@@ -95,6 +96,7 @@ class Agreeing:
 
         Raises:
             RequestRefusedError: It is another agreement, or its identifier is taken.
+            PolicyRefusedError: It takes over rules of other policies, or cannot be read.
             EvidenceError: The provider's signature is wrong.
         """
         _require_negotiated(record, agreement, self._credentials.did)
@@ -257,6 +259,7 @@ def states_same_rules(left: JsonObject, right: JsonObject) -> bool:
 
 def _require_negotiated(record: ContractNegotiation, agreement: JsonObject, own: str) -> None:
     """Refuse an agreement that is not the offer we asked for."""
+    require_own_rules(agreement)
     expected = {"target": record.dataset, "assigner": record.peer, "assignee": own}
     for name, value in expected.items():
         if agreement.get(name) != value:

@@ -11,6 +11,7 @@ from connector.protocol.negotiation import (
     new_negotiation,
 )
 from connector.services.exchanging import RequestRefusedError
+from policies.inheritance import require_own_rules
 from policies.odrl import parse_policy
 from policies.terms import require_enforceable
 from schemas.strict_json import JsonObject
@@ -68,13 +69,15 @@ class Importing:
         Raises:
             RequestRefusedError: Unsigned agreements are refused here, we are no
                 party to it, or there is one of this name.
-            PolicyRefusedError: It contains a term that cannot be enforced.
+            PolicyRefusedError: It contains a term that cannot be enforced, or takes over
+                rules of other policies.
         """
         if self._require_signatures:
             raise RequestRefusedError(
                 "An imported agreement carries no signatures of both parties, and require_signatures is on."
             )
         document = foreign.document
+        require_own_rules(document)
         policy = parse_policy(document)
         require_enforceable(policy)
         parties = (self._credentials.did, foreign.peer)

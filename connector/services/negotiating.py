@@ -16,7 +16,6 @@ from connector.ports import (
     Credentials,
     Identifiers,
     Participant,
-    PublishedDataset,
     Store,
     StoredAnswer,
     Transaction,
@@ -45,11 +44,13 @@ from connector.services.exchanging import (
     once,
     send,
 )
+from connector.services.inheriting import taken_over
 from connector.services.refusing import Refused, Refusing
 from policies.actions import USE
 from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, evaluate_offer
+from policies.inheritance import is_heir
 from policies.odrl import parse_policy
 from policies.refinement import compare_with_offer
 from policies.terms import require_enforceable
@@ -152,17 +153,20 @@ class Negotiating:
             Our pid of the negotiation.
 
         Raises:
-            PolicyRefusedError: The offer contains a term that we do not know;
-                we accept no contract that we do not understand.
+            PolicyRefusedError: The offer contains a term that we do not know, or takes over
+                rules that we do not have; we accept no contract that we do not understand.
         """
         now = self._clock.now()
-        _require_understood(json.dumps(wanted.offer, sort_keys=True), wanted.dataset)
+        offer = wanted.offer
+        if is_heir(offer):
+            offer = await self._store.transact(lambda tx: taken_over(tx, wanted.offer))
+        _require_understood(json.dumps(offer, sort_keys=True), wanted.dataset)
         record = new_negotiation(
             pid=self._identifiers.new(),
             role=Party.CONSUMER,
             peer=wanted.provider,
             address=wanted.address,
-            offer={**wanted.offer, "target": wanted.dataset},
+            offer={**offer, "target": wanted.dataset},
             now=now,
             purpose=wanted.purpose,
         )
@@ -263,6 +267,7 @@ class Negotiating:
         Raises:
             UnknownExchangeError: The requested dataset is not on offer.
             RequestRefusedError: The message repeats a pid with other content.
+            PolicyRefusedError: A provider's offer takes over rules that we do not have.
             TooManyRefusalsError: Too many negotiations of this participant have been refused just now.
         """
         now = self._clock.now()
@@ -286,6 +291,8 @@ class Negotiating:
             UnknownExchangeError: There is no such negotiation with this participant.
             RemoteProtocolError: The protocol does not allow the message now.
             RequestRefusedError: Its content does not fit the negotiation.
+            PolicyRefusedError: A provider's offer takes over rules that we do not have, or an
+                agreement takes over any.
             EvidenceError: A signature in it is wrong.
         """
         now = self._clock.now()
@@ -365,7 +372,7 @@ class Negotiating:
             role=Party.PROVIDER if requested else Party.CONSUMER,
             peer=participant.did,
             address=str(message.callback_address),
-            offer=dict(message.offer),
+            offer=_with_all_rules(tx, message),
             now=now,
             purpose=purpose if isinstance(purpose, str) else None,
         )
@@ -391,7 +398,7 @@ class Negotiating:
                     raise RequestRefusedError(
                         "The offer names another dataset than the negotiation is about."
                     )
-                return replace(record, offer=dict(message.offer), approved=False)
+                return replace(record, offer=_with_all_rules(tx, message), approved=False)
             case dsp.ContractAgreementMessage():
                 identifier = self._agreeing.take(
                     tx, record, participant, dict(message.agreement), message.evidence, now
@@ -435,7 +442,7 @@ class Negotiating:
     ) -> ContractNegotiation:
         """A rule says when, but never that an offer may be exceeded or a signature be missing."""
         if kind is NegotiationMessage.AGREEMENT:
-            objection = _objection(record, tx.dataset(record.dataset), self._facts(record, now))
+            objection = _objection(tx, record, self._facts(record, now))
             if objection is not None:
                 return self._terminate(tx, record, objection, now)
         if kind in {NegotiationMessage.VERIFICATION, NegotiationMessage.FINALIZATION}:
@@ -464,7 +471,7 @@ class Negotiating:
         self, tx: Transaction, record: ContractNegotiation, now: datetime
     ) -> ContractNegotiation:
         published = tx.dataset(record.dataset)
-        objection = _objection(record, published, self._facts(record, now))
+        objection = _objection(tx, record, self._facts(record, now))
         if objection is not None:
             return self._terminate(tx, record, objection, now)
         if published is not None and published.approval == "manual" and not record.approved:
@@ -576,6 +583,25 @@ def _require_understood(offer: str, dataset: str) -> None:
     require_enforceable(parse_policy(json.loads(offer), default_target=dataset), noise=True)
 
 
+def _with_all_rules(
+    tx: Transaction, message: dsp.ContractRequestMessage | dsp.ContractOfferMessage
+) -> JsonObject:
+    """The offer in a message, with the rules that it takes over.
+
+    A consumer's request that cannot be given them stays as it is, and is then
+    refused like any other, with the reason in the ledger.
+
+    Raises:
+        PolicyRefusedError: A provider's offer cannot be given them.
+    """
+    try:
+        return taken_over(tx, dict(message.offer))
+    except PolicyRefusedError:
+        if isinstance(message, dsp.ContractOfferMessage):
+            raise
+        return dict(message.offer)
+
+
 def _require_offered(tx: Transaction, dataset: str) -> None:
     published = tx.dataset(dataset)
     if published is None or not published.dataset.publishing:
@@ -673,10 +699,13 @@ def _kind(message: Inbound) -> NegotiationMessage:
             assert_never(message)
 
 
-def _objection(record: ContractNegotiation, published: PublishedDataset | None, facts: Facts) -> str | None:
+def _objection(tx: Transaction, record: ContractNegotiation, facts: Facts) -> str | None:
     """Why a request cannot be granted; None where it can."""
+    published = tx.dataset(record.dataset)
     if published is None or not published.dataset.publishing:
         return "The dataset is no longer on offer."
+    if is_heir(record.offer):
+        return _not_taken_over(tx, record.offer)
     offered = published.dataset.offer
     requested = offered.policy
     if not states_same_rules(record.offer, cast("JsonObject", offered.document)):
@@ -690,3 +719,12 @@ def _objection(record: ContractNegotiation, published: PublishedDataset | None, 
             return " ".join(reason["en"] for reason in refinement.reasons)
     decision = evaluate_offer(replace(requested, target=record.dataset), record.peer, record.purpose, facts)
     return None if decision.permitted else decision.explain("en")
+
+
+def _not_taken_over(tx: Transaction, offer: JsonObject) -> str:
+    """Why a request was not given the rules that it takes over when it arrived."""
+    try:
+        taken_over(tx, offer)
+    except PolicyRefusedError as refusal:
+        return str(refusal)
+    return "The policies whose rules the request takes over were not at hand when it arrived; send it again."

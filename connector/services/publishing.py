@@ -10,6 +10,7 @@ from connector.ports import (
     Clock,
     ConsentRegisters,
     Identifiers,
+    InheritedPolicy,
     Projections,
     PublishedDataset,
     Store,
@@ -20,6 +21,7 @@ from connector.protocol.transfer import TransferFormat
 from connector.queries.noisy import require_described
 from connector.services.computing import COMPUTE_ACTION
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
+from connector.services.inheriting import inherited, taken_over
 from connector.services.querying import QUERY_ACTION
 from policies.actions import includes
 from policies.circumstances import Circumstances
@@ -56,7 +58,7 @@ class Publication:
         source_note: Where the data come from.
         columns: What a row holds.
         source: The data file.
-        offer: The offer, compact DSP JSON.
+        offer: The offer, compact DSP JSON; it may take over the rules of policies that are kept.
         approval: `automatic`, or `manual` where a person accepts each negotiation.
         row_filters: The filters that the offer may name, as a provider writes
             them: name to column, operator and values.
@@ -115,18 +117,26 @@ class Publishing:
         self._circumstances = circumstances
         self._changed = changed
 
-    async def publish(self, publication: Publication) -> Dataset:
+    async def publish(self, publication: Publication) -> PublishedDataset:
         """Put a dataset on offer, or replace what is on offer under its identifier.
+
+        The offer is given the rules that it takes over here, once: partners could
+        not find out what they are.
 
         Raises:
             DataUnreadableError: The data file is missing or malformed.
-            PolicyRefusedError: The policy has a term that cannot be enforced.
+            PolicyRefusedError: The policy has a term that cannot be enforced, or takes over
+                rules of a policy that is not at hand.
             RequestRefusedError: The stated columns are not those of the file,
                 or the policy names a column, a filter, a register or an event
                 that does not exist.
         """
         identifier = publication.identifier or self._identifiers.new()
-        offer = self._offer(publication, identifier)
+        document = self._document(publication)
+        whole, parents = await self._store.transact(
+            lambda tx: (taken_over(tx, document), inherited(tx, document))
+        )
+        offer = _offer(whole, identifier)
         description = await self._projections.describe(publication.source)
         _require_columns(publication.columns, description)
         _require_policy_columns(offer.policy, publication.columns)
@@ -136,17 +146,18 @@ class Publishing:
         privacy = _privacy(publication, offer.policy)
         now = self._clock.now()
 
-        def work(tx: Transaction) -> Dataset:
+        def work(tx: Transaction) -> PublishedDataset:
             known = tx.dataset(identifier)
             issued = known.dataset.issued if known else now
             dataset = _dataset(publication, identifier, offer, description, issued, now)
-            record = _record(publication, dataset, filters, consents)
-            tx.save_dataset(replace(record, privacy=privacy))
-            return dataset
+            record = _record(publication, dataset, filters, consents, parents)
+            record = replace(record, privacy=privacy)
+            tx.save_dataset(record)
+            return record
 
-        dataset = await self._store.transact(work)
+        published = await self._store.transact(work)
         self._changed()
-        return dataset
+        return published
 
     async def withdraw(self, identifier: str) -> None:
         """Take a dataset off the catalog; agreements that exist stay in force.
@@ -188,16 +199,20 @@ class Publishing:
             raise RequestRefusedError(f"The consent registers {', '.join(unknown)} are not defined.")
         return registers
 
-    def _offer(self, publication: Publication, dataset: str) -> Offer:
-        """The offer with an identifier of its own, read and judged."""
-        document: JsonObject = {
+    def _document(self, publication: Publication) -> JsonObject:
+        """The offer with an identifier of its own; its target is the dataset around it."""
+        return {
             "@type": "Offer",
             "@id": self._identifiers.new(),
             **{name: value for name, value in publication.offer.items() if name not in {"@type", "target"}},
         }
-        policy = parse_policy(document, default_target=dataset)
-        require_enforceable(policy)
-        return Offer(policy, document)
+
+
+def _offer(document: JsonObject, dataset: str) -> Offer:
+    """The offer, read and judged."""
+    policy = parse_policy(document, default_target=dataset)
+    require_enforceable(policy)
+    return Offer(policy, document)
 
 
 def _record(
@@ -205,6 +220,7 @@ def _record(
     dataset: Dataset,
     filters: Mapping[str, RowFilter],
     consents: Mapping[str, ConsentRegister],
+    parents: tuple[InheritedPolicy, ...],
 ) -> PublishedDataset:
     return PublishedDataset(
         dataset=dataset,
@@ -213,6 +229,7 @@ def _record(
         row_filters=filters,
         accepts_unsigned=publication.accepts_unsigned,
         consents=consents,
+        inherited=parents,
     )
 
 

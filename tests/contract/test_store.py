@@ -6,6 +6,7 @@ PostgreSQL is the real server, from a package that brings its programs.
 import asyncio
 import contextlib
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,9 @@ from connector.ports import (
     EpsilonEntry,
     EvidenceExistsError,
     HeldCredential,
+    InheritedPolicy,
     IssuedCredential,
+    KeptPolicy,
     KnownHead,
     LedgerEntry,
     NoisyAnswer,
@@ -184,6 +187,7 @@ DATASET = PublishedDataset(
     source=Path("/srv/data/ein Ordner/lastprofile.parquet"),
     approval="manual",
 )
+KEPT = KeptPolicy("https://coop.example/rules#1", "b" * 64, DOCUMENT, NOW)
 NEGOTIATION = ContractNegotiation(
     pid="urn:uuid:p1",
     role=Party.PROVIDER,
@@ -375,6 +379,21 @@ RECORDS: dict[str, tuple[Any, Callable[[Any, Any], None], Callable[[Any], Any]]]
         replace(DATASET, accepts_unsigned=True),
         lambda tx, record: tx.save_dataset(record),
         lambda tx: tx.dataset("urn:uuid:dataset"),
+    ),
+    "dataset whose offer takes over rules": (
+        replace(DATASET, inherited=(InheritedPolicy("https://coop.example/rules#1", "b" * 64),)),
+        lambda tx, record: tx.save_dataset(record),
+        lambda tx: tx.dataset("urn:uuid:dataset"),
+    ),
+    "kept policy": (
+        KEPT,
+        lambda tx, record: tx.keep_policy(record),
+        lambda tx: tx.kept_policy("https://coop.example/rules#1"),
+    ),
+    "withdrawn policy": (
+        replace(KEPT, identifier="urn:uuid:old", withdrawn=NOW + timedelta(days=1)),
+        lambda tx, record: tx.keep_policy(record),
+        lambda tx: tx.kept_policy("urn:uuid:old"),
     ),
     "negotiation": (
         NEGOTIATION,
@@ -569,6 +588,22 @@ async def test_a_credential_is_forgotten_once_and_no_two_have_the_same_place(sto
     with pytest.raises(Exception, match=r"(?i)unique"):
         await store.transact(lambda tx: tx.save_issued_credential(twin))
     assert await store.transact(lambda tx: tx.issued_credentials()) == (ISSUED,)
+
+
+async def test_kept_policies_are_listed_oldest_first_and_withdrawing_one_loses_nothing(
+    store: SqlStore,
+) -> None:
+    later = replace(KEPT, identifier="urn:uuid:later", kept=NOW + timedelta(seconds=1))
+    withdrawn = replace(KEPT, withdrawn=NOW + timedelta(hours=1))
+
+    def work(tx: Any) -> None:
+        for record in (later, KEPT, withdrawn):
+            tx.keep_policy(record)
+
+    await store.transact(work)
+
+    assert await store.transact(lambda tx: tx.kept_policies()) == (withdrawn, later)
+    assert await store.transact(lambda tx: tx.kept_policy("urn:uuid:unknown")) is None
 
 
 # transactions
@@ -1118,6 +1153,27 @@ async def test_opening_again_migrates_nothing_and_loses_nothing(place: Place) ->
         again = place.open()
         assert await again.transact(lambda tx: tx.datasets()) == (DATASET,)
         again.close()
+
+
+async def test_a_database_from_before_policies_were_kept_keeps_its_datasets(place: Place) -> None:
+    first = place.open()
+    await first.transact(lambda tx: tx.save_dataset(DATASET))
+    first.close()
+    engine = create_engine(place.url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE kept_policies"))
+        record = connection.execute(text("SELECT record FROM datasets")).scalar_one()
+        earlier = {name: value for name, value in json.loads(record).items() if name != "inherited"}
+        connection.execute(text("UPDATE datasets SET record = :record"), {"record": json.dumps(earlier)})
+        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    engine.dispose()
+
+    again = place.open()
+
+    assert await again.transact(lambda tx: tx.datasets()) == (DATASET,)
+    await again.transact(lambda tx: tx.keep_policy(KEPT))
+    assert await again.transact(lambda tx: tx.kept_policies()) == (KEPT,)
+    assert _version(place.url) == migrations.HEAD
 
 
 async def test_what_is_saved_can_be_read_without_this_software(tmp_path: Path) -> None:

@@ -92,6 +92,45 @@ def test_short_names_of_catena_x_are_understood(tmp_path: Path) -> None:
     assert "Use for 30 days" in shown.stdout
 
 
+HOUSE = {"@id": "https://coop.example/rules", "prohibition": [{"action": "distribute"}]}
+
+
+def parent_in(directory: Path, content: object) -> str:
+    path = directory / "parent.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_the_rules_that_a_policy_takes_over_are_explained_with_its_own(tmp_path: Path) -> None:
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    shown = allmende("explain", heir, "--parent", parent_in(tmp_path, HOUSE))
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "declared odrl:distribute - The data must not be passed on to third parties." in lines
+    assert "4 enforced, 2 declared, 0 refused." in lines
+
+
+@pytest.mark.parametrize(
+    ("language", "missing"),
+    [("en", "is not at hand, and it is not fetched"), ("de", "liegt nicht vor, und abgerufen wird er nicht")],
+)
+def test_a_policy_whose_parent_is_missing_is_shown_with_what_to_do(
+    tmp_path: Path, language: str, missing: str
+) -> None:
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    shown = allmende("explain", heir, "--lang", language)
+    assert shown.exit_code == 0
+    assert missing in shown.stdout
+    assert "--parent" in shown.stdout
+
+
+def test_a_parent_without_a_name_ends_with_one_sentence(tmp_path: Path) -> None:
+    parent = parent_in(tmp_path, {"prohibition": [{"action": "sell"}]})
+    shown = allmende("explain", file_with(tmp_path, OFFER), "--parent", parent)
+    assert shown.exit_code == 2
+    assert "needs exactly one name" in shown.stderr
+
+
 UNREADABLE = [
     ("not json", "is no policy"),
     ("[]", "does not hold a JSON object"),

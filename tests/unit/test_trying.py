@@ -156,6 +156,21 @@ def test_the_purpose_decides(attempt: Try) -> None:
     assert (code, found["rows"]) == (0, [{"n": 73}])
 
 
+def test_the_rules_that_a_policy_takes_over_decide_too(attempt: Try, tmp_path: Path) -> None:
+    statement, heir = "SELECT count(*) AS n FROM data", {"inheritFrom": "urn:house"}
+    parent = tmp_path / "parent.json"
+    parent.write_text(json.dumps({"@id": "urn:house", "prohibition": [{"action": POLICY + "query"}]}))
+    code, found = attempt(statement, **heir)
+    assert (code, found["status"]) == (3, "refused")
+    assert "urn:house, whose rules are taken over, is not at hand" in found["reason"]
+    code, found = attempt(statement, options=("--parent", str(parent)), **heir)
+    assert (code, found["status"]) == (3, "refused")
+    assert "Prohibited" in found["reason"]
+    parent.write_text(json.dumps({"@id": "urn:house", "prohibition": [{"action": "sell"}]}))
+    code, found = attempt(statement, options=("--parent", str(parent)), **heir)
+    assert (code, found["rows"]) == (0, [{"n": 73}])
+
+
 def test_columns_that_the_policy_withholds_do_not_exist(attempt: Try) -> None:
     for constraint in (own("deniedColumn", "eq", "income"), own("allowedColumn", "isAnyOf", "region", "age")):
         code, found = attempt("SELECT avg(income) FROM data", constraint)

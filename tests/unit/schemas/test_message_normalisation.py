@@ -106,6 +106,29 @@ def test_every_other_spelling_becomes_the_normal_form(document: dict[str, Any]) 
     assert normalise_message(document) == REQUEST
 
 
+@pytest.mark.parametrize(
+    "key", ["inheritFrom", "odrl:inheritFrom", "http://www.w3.org/ns/odrl/2/inheritFrom"]
+)
+@pytest.mark.parametrize("value", ["urn:p", {"@id": "urn:p"}, ["urn:p", "urn:q"]])
+@pytest.mark.parametrize("context", [[DSP], DSP, [DSP, PROFILE]], ids=["plain", "translated", "our context"])
+def test_that_a_policy_takes_over_rules_is_never_lost(key: str, value: object, context: object) -> None:
+    message: Any = normalise_message({**with_offer(**{key: value}), "@context": context})
+    offer = message["offer"]
+    assert offer.get("inheritFrom", offer.get("http://www.w3.org/ns/odrl/2/inheritFrom")) == value
+
+
+def test_two_ways_to_say_what_a_policy_takes_over_are_both_kept() -> None:
+    document = {**with_offer(**{"inheritFrom": "urn:p", "odrl:inheritFrom": "urn:q"}), "@context": DSP}
+    message: Any = normalise_message(document)
+    assert sorted(message["offer"]["http://www.w3.org/ns/odrl/2/inheritFrom"]) == ["urn:p", "urn:q"]
+
+
+def test_what_is_inside_a_json_literal_keeps_its_names() -> None:
+    literal = {"@type": "@json", "@value": {"inheritFrom": "urn:p"}}
+    message: Any = normalise_message({**REQUEST, "@context": DSP, EVIDENCE: literal})
+    assert message[EVIDENCE] == literal
+
+
 def test_terms_beside_a_type_that_does_not_define_them_mean_nothing() -> None:
     message = normalise_message({**REQUEST, "@type": "dspace:ContractRequestMessage"})
     with pytest.raises(InvalidMessageError, match=r"\$\.consumerPid is required"):
