@@ -519,6 +519,9 @@ class Negotiating:
         *,
         delay: timedelta = timedelta(0),
     ) -> ContractNegotiation:
+        if kind is NegotiationMessage.OFFER:
+            # What is agreed is the offer on the table, and from now on that is this one.
+            record = replace(record, offer=_offer_of_ours(tx, record))
         if kind is NegotiationMessage.AGREEMENT:
             agreement = self._agreeing.grant(tx, record, now)
             record = replace(record, agreement_id=agreement.identifier)
@@ -538,7 +541,7 @@ class Negotiating:
             case NegotiationMessage.REQUEST:
                 return dsp.ContractRequestMessage(offer=record.offer, **pids)
             case NegotiationMessage.OFFER:
-                return dsp.ContractOfferMessage(offer=_offer_of_ours(tx, record), **pids)
+                return dsp.ContractOfferMessage(offer=record.offer, **pids)
             case NegotiationMessage.ACCEPTANCE:
                 return dsp.ContractNegotiationEventMessage(event_type="ACCEPTED", **pids)
             case NegotiationMessage.AGREEMENT:

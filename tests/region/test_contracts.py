@@ -227,6 +227,32 @@ async def test_a_person_cannot_grant_what_the_offer_does_not_hold(published: Reg
     assert outcome["state"] == "TERMINATED", "it does not even reach a person"
 
 
+async def test_what_is_agreed_after_an_offer_of_ours_is_that_offer_and_not_what_was_asked_for(
+    published: Region,
+) -> None:
+    """A workflow rule answers every request with the dataset's own offer; somebody asks for more first."""
+    settings = published.rheinaue.directory / "allmende.toml"
+    rule = '\n[[workflow]]\nrole = "provider"\ndataset = "*"\nstate = "REQUESTED"\naction = "offer"\n'
+    settings.write_text(settings.read_text() + rule)
+    await published.rheinaue.restart()
+
+    wider = {**offer(uses=1000), "@id": "urn:uuid:bbbbbbbb-0000-4000-8000-000000000006"}
+    pid = await published.request(published.rheinaue, offer=wider)
+    held = await published.outcome(pid)
+    assert held["state"] == "OFFERED"
+    await published.lastwerk.call("POST", f"/api/negotiations/{pid}/accept")
+
+    assert (await published.outcome(pid))["state"] == "FINALIZED"
+    (agreement,) = await published.rheinaue.call("GET", "/api/agreements")
+    counts = {
+        part["rightOperand"]
+        for permission in agreement["agreement"]["permission"]
+        for part in permission["constraint"]
+        if part["leftOperand"] == "count"
+    }
+    assert counts == {"5"}
+
+
 # what cannot be offered at all
 
 
