@@ -73,6 +73,7 @@ from connector.services.querying import AnsweringQueries
 from connector.services.receipting import Receipting
 from connector.services.receiving import Receiving
 from connector.services.refusing import Refusing
+from connector.services.reporting import Reporting
 from connector.services.retiring import Retiring
 from connector.services.transferring import RECEIVED_PATH, Transferring
 from connector.services.vetting import Vetting
@@ -596,6 +597,12 @@ def _management_services(world: _World, cases: _UseCases) -> ManagementServices:
         ),
         commissioning=cases.commissioning,
         computing=cases.computing,
+        reporting=Reporting(
+            store=world.store,
+            clock=world.clock,
+            identifiers=world.identifiers,
+            circumstances=world.circumstances,
+        ),
     )
 
 

@@ -4,6 +4,9 @@ import json
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -11,13 +14,20 @@ from typing import Annotated, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from catalog.dcat import TURTLE, serialise
+from catalog.rdf import to_graph
+from connector.adapters.system_clock import SystemClock
 from policies.catena_x import CATENA_X
 from policies.errors import PolicyRefusedError
-from policies.explanation import read_to_explain
-from policies.inheritance import by_identifier
-from policies.model import LanguageMap
+from policies.evaluation import Decision, Facts, Request, assess, survey
+from policies.explanation import named, read_to_explain
+from policies.inheritance import by_identifier, flattened
+from policies.model import LanguageMap, Policy
+from policies.odrl import Reading, parse_policy, read_policy
+from policies.report import action_named, compliance_report
 from policies.templates import TEMPLATES, Template, TemplateError, fill
 from policies.terms import Enforcement, TermUse, classify, stations_in_words
+from policies.values import ValueType, read_value
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 from schemas.vocabulary import DPV, ODRL, POLICY
 
@@ -31,6 +41,9 @@ ParentOption = Annotated[
 commands = typer.Typer(no_args_is_help=True, help="Explain usage policies, and write them from templates.")
 _errors = Console(stderr=True, highlight=False)
 _LARGEST_FILE: Final = 1_000_000
+_REFUSED: Final = 3
+_TARGET: Final = "urn:allmende:policy:data"
+_PARTNER: Final = "did:web:partner.invalid"
 _PREFIXES: Final = {ODRL: "odrl:", POLICY: "", DPV: "dpv:", CATENA_X: "cx-policy:"}
 _WORDS: Final[dict[Enforcement, LanguageMap]] = {
     Enforcement.ENFORCED: {"de": "durchgesetzt", "en": "enforced"},
@@ -96,6 +109,64 @@ def explain(
         typer.echo(explained.objection[language])
     if explained.objection is not None or counted[Enforcement.REFUSED]:
         typer.echo(_NOT_ACCEPTED[language])
+
+
+@commands.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A policy as JSON: an offer, an agreement or a set.")],
+    action: Annotated[str, typer.Option(help="query, compute, reproduce, another word of ODRL, or an IRI.")],
+    purpose: Annotated[str | None, typer.Option(help="The purpose that is declared, an IRI.")] = None,
+    assignee: Annotated[
+        str | None, typer.Option(help="Who asks, a DID; otherwise the policy's assignee, or anybody.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="When, such as 2027-01-31T12:00:00Z; now otherwise.")] = None,
+    uses: Annotated[int | None, typer.Option(min=0, help="Uses so far, per rule; unknown otherwise.")] = None,
+    parent: ParentOption = None,
+    written: Annotated[
+        Literal["jsonld", "turtle"], typer.Option("--format", help="jsonld or turtle.")
+    ] = "jsonld",
+    language: LanguageOption = "en",
+) -> None:
+    """Print as RDF how every rule of a policy stands to a request; exit 3 where it is refused."""
+    document, parents = _document(file), [_document(path) for path in parent or []]
+    now = _moment(at)
+    try:
+        policy, decide = _to_be_decided(flattened(named(document), by_identifier(parents)))
+        wanted = action_named(action)
+    except PolicyRefusedError as refusal:
+        _fail(f"{file}: {refusal.reason[language]}")
+    asked = Request(wanted, policy.target or _TARGET, assignee or policy.assignee or _PARTNER, purpose)
+    counted = {} if uses is None else {rule.identifier: uses for rule in policy.permissions}
+    decision = decide(policy, asked, Facts(now, uses=counted))
+    name = f"urn:uuid:{uuid.uuid4()}"
+    told = compliance_report(
+        policy, decision, identifier=name, created=now, request=f"{name}#request", asked=asked
+    )
+    sys.stdout.write(
+        serialise(to_graph(told), TURTLE).decode()
+        if written == "turtle"
+        else json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    )
+    if not decision.permitted:
+        raise typer.Exit(_REFUSED)
+
+
+def _to_be_decided(document: Mapping[str, object]) -> tuple[Policy, Callable[..., Decision]]:
+    """A policy and who decides it: what travels between connectors as they do, any other one at once."""
+    try:
+        policy = parse_policy(document)
+    except PolicyRefusedError:
+        return read_policy(document, Reading(wide=True)), assess
+    return (policy if policy.target else replace(policy, target=_TARGET)), survey
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return SystemClock().now()
+    moment = read_value(ValueType.DATE_TIME, text)
+    if not isinstance(moment, datetime):
+        _fail(f"--at takes a time with its zone, such as 2027-01-31T12:00:00Z, not {text}.")
+    return moment
 
 
 @commands.command()

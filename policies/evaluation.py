@@ -12,7 +12,8 @@ The rules, in order:
    prohibition always wins, whatever the strategy says.
 
 `evaluate` asks for one station of an exchange and leaves to others what is
-theirs; `assess` decides everything at once and looks at every rule.
+theirs; `survey` decides the same and looks at every rule; `assess` decides
+everything at once.
 
 Source:
     ODRL Information Model 2.2, sections 2.6 and 2.10; for what is not known,
@@ -20,7 +21,7 @@ Source:
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -60,6 +61,7 @@ __all__ = [
     "assess",
     "evaluate",
     "evaluate_offer",
+    "survey",
 ]
 
 
@@ -168,6 +170,37 @@ def evaluate(
             if tried[-1].applies:
                 break
     return _best(tuple(tried), request)
+
+
+def survey(
+    policy: Policy,
+    request: Request,
+    facts: Facts,
+    *,
+    at: Where = Where.ACCESS,
+    duties: DutyMode = DutyMode.PRECONDITION,
+) -> Decision:
+    """Decide as `evaluate` does, and say how every rule and every obligation stands.
+
+    Args:
+        policy: The agreement, or an offer before there is one.
+        request: What is asked.
+        facts: The state of the world, as measured by the caller.
+        at: The station that asks.
+        duties: When a permission with a duty is open.
+
+    Returns:
+        The decision, so that `policies.report` can tell it in full.
+    """
+    decided = evaluate(policy, request, facts, at=at, duties=duties)
+    if _unreadable(policy) is not None:
+        return decided
+    judge = Judge(policy, request, facts, at, duties)
+    return replace(
+        decided,
+        rules=(*map(judge.permission, policy.permissions), *map(judge.prohibition, policy.prohibitions)),
+        obligations=tuple(map(judge.duty, policy.obligations)),
+    )
 
 
 def assess(

@@ -314,11 +314,12 @@ def _as_literal(found: object) -> Literal:
     if isinstance(found, datetime):
         return Literal(found.isoformat(), XSD + "dateTime")
     if isinstance(found, timedelta):
-        return Literal(_written_duration(found), XSD + "dayTimeDuration")
+        return Literal(written_duration(found), XSD + "dayTimeDuration")
     return Literal(str(found))
 
 
-def _written_duration(length: timedelta) -> str:
+def written_duration(length: timedelta) -> str:
+    """Write a length of time as `xsd:dayTimeDuration`, to the second."""
     seconds = length // timedelta(seconds=1)
     return f"{'-' if seconds < 0 else ''}P{abs(seconds) // 86_400}DT{abs(seconds) % 86_400}S"
 

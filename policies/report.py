@@ -3,7 +3,8 @@
 The report names every rule that was looked at, and what each of its premises,
 constraints and duties came to, so that a third party can follow the decision.
 Every node has an IRI below the report's own, so the same decision makes the
-same report.
+same report. What a policy names by anything else than an absolute IRI, as the
+Dataspace Protocol permits, is named `urn:allmende:name:…` here.
 
 Two states have no word in that vocabulary: a constraint of which nothing is
 known is reported as `report:Unknown`, and whether the request is permitted
@@ -14,15 +15,19 @@ Source:
     Slabbinck et al., "Interoperable interpretation and evaluation of ODRL policies".
 """
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import quote
 
-from policies.evaluation import Decision
-from policies.judging import DutyFinding, Finding, Premise, PremiseKind, RuleFinding
+from policies.actions import ACTIONS, COMPUTE, QUERY
+from policies.compact import refusal, term_of
+from policies.evaluation import Decision, Request
+from policies.judging import DutyFinding, Finding, Premise, PremiseKind, RuleFinding, written_duration
 from policies.literals import Literal
 from policies.logic import Truth
 from policies.model import AnyRule, Constraint, Permission, Policy
+from policies.values import ValueType, read_value
 from policies.world import DutyState
 from schemas.strict_json import JsonObject, JsonValue
 from schemas.vocabulary import ALLMENDE, DCT, ODRL, XSD
@@ -50,6 +55,18 @@ _DUTIES: Final = {
 }
 
 
+def action_named(word: str) -> str:
+    """The action that somebody asks about: `query`, `compute`, a word of ODRL, or an absolute IRI.
+
+    Raises:
+        PolicyRefusedError: There is no such action.
+    """
+    action = {"query": QUERY, "compute": COMPUTE}.get(word) or term_of(word, "action")
+    if action not in ACTIONS:
+        raise refusal(action, "Die Aktion {term} ist unbekannt.", "The action {term} is unknown.")
+    return action
+
+
 def compliance_report(
     policy: Policy,
     decision: Decision,
@@ -58,6 +75,7 @@ def compliance_report(
     created: datetime,
     request: str,
     rule_request: str | None = None,
+    asked: Request | None = None,
 ) -> JsonObject:
     """Write a decision as a compliance report.
 
@@ -69,6 +87,8 @@ def compliance_report(
         request: IRI of the request.
         rule_request: IRI of what is asked for in the request; the request
             itself where it has no parts.
+        asked: The request, to be described in the report; None where the
+            reader of the report has it.
 
     Returns:
         JSON-LD with its own context: a `report:PolicyReport` with a report per rule.
@@ -81,6 +101,7 @@ def compliance_report(
         _duty_report(policy, finding, f"{identifier}#{finding.duty.identifier}")
         for finding in decision.obligations
     ]
+    described = {} if asked is None else _described(asked, rule_request or request)
     return {
         "@context": _CONTEXT,
         "@id": identifier,
@@ -90,10 +111,30 @@ def compliance_report(
             {"@value": decision.explain(language), "@language": language} for language in ("de", "en")
         ],
         "report:policy": _named(policy.uid),
-        "report:policyRequest": _named(request),
+        "report:policyRequest": {"@id": request, **described},
         "allmende:permitted": _typed("true" if decision.permitted else "false", "boolean"),
         "report:ruleReport": [*rules, *obligations],
     }
+
+
+def _described(asked: Request, name: str) -> JsonObject:
+    """Write what was asked as an ODRL request."""
+    wanted: JsonObject = {
+        "@id": f"{name}/permission",
+        "@type": "odrl:Permission",
+        "odrl:action": _named(asked.action),
+        "odrl:target": _named(asked.target),
+        "odrl:assignee": _named(asked.assignee),
+    }
+    if asked.purpose is not None:
+        wanted["odrl:constraint"] = {
+            "@id": f"{name}/purpose",
+            "@type": "odrl:Constraint",
+            "odrl:leftOperand": _named(ODRL + "purpose"),
+            "odrl:operator": _named(ODRL + "eq"),
+            "odrl:rightOperand": _named(asked.purpose),
+        }
+    return {"@type": "odrl:Request", "odrl:permission": wanted}
 
 
 def _rule_report(policy: Policy, finding: RuleFinding, name: str, request: str) -> JsonValue:
@@ -117,7 +158,14 @@ def _rule_report(policy: Policy, finding: RuleFinding, name: str, request: str) 
 
 def rule_iri(policy: Policy, rule: AnyRule) -> str:
     """Name a rule: by its own IRI, or by where it stands in the policy that was read."""
-    return rule.uid or f"{policy.uid}#{rule.origin or rule.identifier}"
+    return iri_of(rule.uid or f"{policy.uid}#{rule.origin or rule.identifier}")
+
+
+def iri_of(name: str) -> str:
+    """The IRI that stands for a name: itself where it is one, which it need not be in a dataspace."""
+    if read_value(ValueType.IRI, name) is not None:
+        return name
+    return f"urn:allmende:name:{quote(name, safe='')}"
 
 
 def _premise_reports(premises: Iterable[Premise], name: str, rule: str) -> Iterator[JsonValue]:
@@ -139,7 +187,7 @@ def _constraint_reports(findings: Iterable[Finding], name: str, constraint: str)
 
 
 def _constraint_report(finding: Finding, name: str, constraint: str) -> JsonValue:
-    iri = finding.constraint.uid or constraint
+    iri = iri_of(finding.constraint.uid or constraint)
     known = None if finding.later else finding.truth
     written: JsonObject = {
         "@id": name,
@@ -170,6 +218,10 @@ def _found(found: object) -> Iterator[Literal]:
         yield from found
     elif isinstance(found, frozenset):
         yield from (Literal(str(value)) for value in sorted(found))
+    elif isinstance(found, Mapping):  # whether each of several names holds
+        yield from (Literal(str(name)) for name, holds in sorted(found.items()) if holds)
+    elif isinstance(found, timedelta):
+        yield Literal(written_duration(found), XSD + "dayTimeDuration")
     elif isinstance(found, datetime):
         yield Literal(found.isoformat(), XSD + "dateTime")
     elif isinstance(found, int):
@@ -198,8 +250,8 @@ def _state(name: str) -> JsonValue:
     return {"@id": f"report:{name}"}
 
 
-def _named(iri: str) -> JsonValue:
-    return {"@id": iri}
+def _named(name: str) -> JsonValue:
+    return {"@id": iri_of(name)}
 
 
 def _typed(lexical: str, data_type: str) -> JsonValue:
@@ -209,4 +261,4 @@ def _typed(lexical: str, data_type: str) -> JsonValue:
 def _literal(literal: Literal) -> JsonValue:
     if literal.data_type is None:
         return {"@value": literal.lexical}
-    return {"@value": literal.lexical, "@type": literal.data_type}
+    return {"@value": literal.lexical, "@type": iri_of(literal.data_type)}

@@ -13,8 +13,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from pydantic_core import to_jsonable_python
 
+from catalog.dcat import JSON_LD, TURTLE, serialise
 from catalog.model import Column
+from catalog.rdf import to_graph
 from connector.http.data_plane import computation_body
+from connector.http.negotiation_of_content import choose_media_type
 from connector.ports import Changes, KeptPolicy, LedgerEntry, Store, Transaction
 from connector.protocol.computation import Computation, ComputationState
 from connector.protocol.machine import Party
@@ -33,11 +36,13 @@ from connector.services.publishing import Publication, Publishing
 from connector.services.querying import ARROW_STREAM
 from connector.services.receipting import RECEIPT_HEADER, RECEIPT_KINDS, kept_receipt
 from connector.services.receiving import Receiving
+from connector.services.reporting import Reporting
 from connector.services.retiring import Retiring
 from connector.services.transferring import Transferring
 from connector.services.waiting import settled
 from policies.consents import ConsentRegister
 from policies.model import Policy
+from policies.report import action_named
 from policies.terms import classify
 from schemas.messages import Agreement
 from schemas.strict_json import JsonObject
@@ -184,6 +189,7 @@ class ManagementServices:
     asking: AskingQueries
     commissioning: Commissioning
     computing: Computing
+    reporting: Reporting
 
 
 def health_router(ready: Callable[[], Awaitable[bool]]) -> APIRouter:
@@ -392,9 +398,33 @@ def _add_agreements(router: APIRouter, services: ManagementServices) -> None:
         await services.retiring.retire(identifier, body.reason)
         return Response(status_code=204)
 
+    @router.get("/agreements/{identifier:path}/report")
+    async def report(
+        request: Request,
+        identifier: str,
+        action: str,
+        purpose: str | None = None,
+        algorithm: str | None = None,
+    ) -> Response:
+        told = await services.reporting.agreement(identifier, action_named(action), purpose, algorithm)
+        wanted = choose_media_type(request.headers.get("accept"), (JSON_LD, TURTLE, *_PLAIN_JSON))
+        headers = {"vary": "Accept", **_foreign(None)}
+        if wanted is None:
+            return Response(_NOT_ACCEPTABLE, 406, media_type="text/plain", headers=headers)
+        if wanted == TURTLE:
+            return Response(serialise(to_graph(told), TURTLE), media_type=TURTLE, headers=headers)
+        return JSONResponse(told, media_type=JSON_LD, headers=headers)
+
     @router.get("/agreements/{identifier}/evidence")
     async def evidence(identifier: str) -> Response:
         return await _document(services, identifier)
+
+
+_PLAIN_JSON: Final = ("application/json", "text/html")
+"""Readers that know nothing else still get it: plain JSON is what JSON-LD is."""
+_NOT_ACCEPTABLE: Final = (
+    f"A report exists as {JSON_LD} and {TURTLE}. Ask for one of these in the Accept header.\n"
+)
 
 
 def _add_transfers(router: APIRouter, services: ManagementServices) -> None:

@@ -113,14 +113,33 @@ def access_of(tx: Transaction, transfer: TransferProcess) -> Access:
     if unsigned is not None:
         raise UseRefusedError(unsigned)
     policy = parse_policy(agreement.document)
-    counted = tx.uses(agreement.identifier)
+    uses, times = _books(tx, agreement.identifier, policy)
+    return Access(transfer, agreement, policy, published, negotiation.purpose, uses, times)
+
+
+def account_of(tx: Transaction, agreement_id: str, policy: Policy) -> Uses:
+    """What the account of an agreement of ours says now.
+
+    Args:
+        tx: The transaction that looks.
+        agreement_id: IRI of the agreement.
+        policy: The agreement as the engine reads it.
+    """
+    return _account(*_books(tx, agreement_id, policy))
+
+
+def _books(
+    tx: Transaction, agreement_id: str, policy: Policy
+) -> tuple[Mapping[str, int], Mapping[str, TimeOfUse]]:
+    """Uses so far, and when and for how long, per rule of an agreement."""
+    counted = tx.uses(agreement_id)
     uses = {rule.identifier: counted.get(rule.identifier, 0) for rule in policy.permissions}
     times = {
-        rule.identifier: tx.time_of_use(agreement.identifier, rule.identifier)
+        rule.identifier: tx.time_of_use(agreement_id, rule.identifier)
         for rule in policy.permissions
         if least_interval(rule) is not None or most_metered(rule) is not None
     }
-    return Access(transfer, agreement, policy, published, negotiation.purpose, uses, times)
+    return uses, times
 
 
 def permitted(
@@ -155,7 +174,10 @@ def permitted(
         algorithm_digest=algorithm,
     )
     facts = circumstances.facts(
-        now, access.agreement.consumer, uses=_account(access), started=access.agreement.agreed
+        now,
+        access.agreement.consumer,
+        uses=_account(access.uses, access.times),
+        started=access.agreement.agreed,
     )
     decision = evaluate(access.policy, request, facts, at=at)
     if decision.permission is None or not decision.permitted:
@@ -163,9 +185,9 @@ def permitted(
     return decision.permission
 
 
-def _account(access: Access) -> Uses:
-    last = {rule: time.last for rule, time in access.times.items()}
-    return Uses(access.uses, last, {rule: time.metered for rule, time in access.times.items()})
+def _account(uses: Mapping[str, int], times: Mapping[str, TimeOfUse]) -> Uses:
+    last = {rule: time.last for rule, time in times.items()}
+    return Uses(uses, last, {rule: time.metered for rule, time in times.items()})
 
 
 def reserve(tx: Transaction, access: Access, permission: Permission, now: datetime) -> tuple[int, int]:

@@ -450,7 +450,7 @@ def raw_permission(
         UseRefusedError: There is none now, or the dataset is not on offer in this form.
     """
     if access.transfer.transfer_format not in access.published.dataset.formats:
-        raise UseRefusedError(_NOT_OFFERED)
+        raise UseRefusedError(NO_RAW_DATA)
     wide = tuple(one for one in access.policy.permissions if opens_raw_data(one))
     unlimited = replace(access, policy=replace(access.policy, permissions=wide))
     found = [
@@ -460,7 +460,7 @@ def raw_permission(
     return found[0]
 
 
-_NOT_OFFERED: Final = {
+NO_RAW_DATA: Final[LanguageMap] = {
     "de": "Die Rohdaten dieses Datensatzes werden nicht herausgegeben.",
     "en": "The raw data of this dataset are not handed out.",
 }

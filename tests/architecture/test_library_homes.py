@@ -39,7 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("schemas", "connector/http", "connector/ui", "connector/settings.py"),
     "pydantic_settings": ("connector/settings.py",),
     "pyld": ("schemas/jsonld.py", "schemas/canonical_rdf.py"),
-    "rdflib": ("catalog/dcat.py",),
+    "rdflib": ("catalog/dcat.py", "catalog/rdf.py"),
     "rfc8785": ("connector/evidence", "connector/protocol"),
     "rich": (*COMMANDS, "connector/demo"),
     "safetensors": ("policies/outputs.py", "connector/demo"),

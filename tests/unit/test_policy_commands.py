@@ -131,6 +131,94 @@ def test_a_parent_without_a_name_ends_with_one_sentence(tmp_path: Path) -> None:
     assert "needs exactly one name" in shown.stderr
 
 
+FORECASTING = ("--purpose", POLICY + "LoadForecasting")
+REPORT = "https://w3id.org/force/compliance-report#"
+
+
+def state_of(told: dict, position: int) -> str:
+    return told["report:ruleReport"][position]["report:activationState"]["@id"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "state"),
+    [
+        ((*FORECASTING, "--uses", "19"), 0, "report:Active"),
+        ((*FORECASTING, "--uses", "20"), 3, "report:Inactive"),
+        (FORECASTING, 3, "report:Inactive"),
+        (("--uses", "0"), 3, "report:Inactive"),
+    ],
+    ids=["permitted", "used up", "uses unknown", "no purpose"],
+)
+def test_a_report_says_how_every_rule_stands_and_exits_with_the_answer(
+    tmp_path: Path, options: tuple[str, ...], code: int, state: str
+) -> None:
+    shown = allmende("report", file_with(tmp_path, OFFER), "--action", "query", *options)
+    assert shown.exit_code == code, shown.stderr
+    told = json.loads(shown.stdout)
+    assert told["allmende:permitted"]["@value"] == ("false" if code else "true")
+    assert [state_of(told, position) for position in range(3)] == [state, *["report:Inactive"] * 2]
+    wanted = told["report:policyRequest"]["odrl:permission"]
+    assert wanted["odrl:action"] == {"@id": POLICY + "query"}
+
+
+def test_a_report_is_turtle_where_that_is_asked_for(tmp_path: Path) -> None:
+    options = ("--action", "reproduce", "--format", "turtle")
+    shown = allmende("report", file_with(tmp_path, OFFER), *options)
+    assert shown.exit_code == 3
+    assert f"@prefix report: <{REPORT}> ." in shown.stdout
+    assert "a report:ProhibitionReport" in shown.stdout
+
+
+def test_a_report_is_about_the_time_and_the_partner_that_are_named(tmp_path: Path) -> None:
+    until = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": "2027-01-01T00:00:00Z"}
+    rule = {"action": "read", "constraint": [until]}
+    file = file_with(tmp_path, {"@id": "urn:p", "permission": [rule], "assignee": "did:web:b"})
+    for options, code in (
+        (("--at", "2026-12-31T23:59:59Z"), 0),
+        (("--at", "2027-01-01T01:00:00Z"), 3),
+        (("--at", "2026-12-31T23:59:59Z", "--assignee", "did:web:c"), 3),
+    ):
+        assert allmende("report", file, "--action", "read", *options).exit_code == code, options
+
+
+def test_a_policy_that_connectors_do_not_exchange_is_decided_all_at_once(tmp_path: Path) -> None:
+    several = {
+        "@id": "urn:p",
+        "permission": [{"action": "read", "target": "urn:a"}, {"action": "print", "target": "urn:b"}],
+    }
+    shown = allmende("report", file_with(tmp_path, several), "--action", "read")
+    assert shown.exit_code == 3
+    assert len(json.loads(shown.stdout)["report:ruleReport"]) == 2
+
+
+def test_the_rules_of_a_parent_are_reported_too(tmp_path: Path) -> None:
+    house = {**HOUSE, "prohibition": [{"action": POLICY + "query"}]}
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    options = ("--action", "query", *FORECASTING, "--uses", "0")
+    assert allmende("report", heir, *options).exit_code == 2
+    shown = allmende("report", heir, *options, "--parent", parent_in(tmp_path, house))
+    assert shown.exit_code == 3
+    assert state_of(json.loads(shown.stdout), 3) == "report:Active"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--action", "quary"), "quary is unknown"),
+        (("--action", "query", "--at", "tomorrow"), "takes a time with its zone"),
+        (("--action", "query", "--at", "2027-01-01T00:00:00"), "takes a time with its zone"),
+        (("--action", "query", "--parent", "missing.json"), "cannot be read"),
+    ],
+)
+def test_a_report_that_cannot_be_made_ends_with_one_sentence(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    shown = allmende("report", file_with(tmp_path, OFFER), *options)
+    assert shown.exit_code == 2
+    assert shown.stdout == ""
+    assert said in shown.stderr
+
+
 UNREADABLE = [
     ("not json", "is no policy"),
     ("[]", "does not hold a JSON object"),

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from pyld import jsonld
 
-from policies.evaluation import Facts, Request, assess
-from policies.odrl import Reading, read_policy
-from policies.report import compliance_report
+from policies.errors import PolicyRefusedError
+from policies.evaluation import Facts, Request, assess, evaluate, survey
+from policies.odrl import Reading, parse_policy, read_policy
+from policies.report import action_named, compliance_report
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
 XSD = "http://www.w3.org/2001/XMLSchema#"
@@ -111,3 +112,66 @@ def test_the_report_is_rdf_and_every_node_has_one_name(written: dict) -> None:
     kinds = ("PolicyReport", "PermissionReport", "ConstraintReport", "ActionReport", "DutyReport")
     names = [report["@id"] for kind in kinds for report in reports(written, kind)]
     assert len(names) == len(set(names))
+
+
+ACTIONS = [ODRL + "read", ODRL + "print", ODRL + "sell", "https://w3id.org/allmende/policy/v1#query"]
+STANDING = [
+    # permissions, prohibitions: each an action and, where there is one, its number of uses
+    ([("use", None)], []),
+    ([("read", None)], [("use", None)]),
+    ([("read", "0"), ("print", "3")], [("sell", None)]),
+    ([("read", "3"), ("read", "0")], []),
+    ([("use", "0"), ("read", None)], [("print", None)]),
+    ([("sell", "3")], [("sell", None)]),
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("permitting", "prohibiting"), STANDING)
+def test_a_survey_decides_as_the_station_does_and_its_rules_say_why(
+    permitting: list, prohibiting: list, action: str, *, known: bool
+) -> None:
+    def rule(action: str, uses: str | None) -> dict:
+        limit = {"leftOperand": "count", "operator": "lteq", "rightOperand": uses}
+        return {"action": action, "constraint": [limit] if uses else []}
+
+    policy = parse_policy(
+        {
+            "@type": "Set",
+            "@id": "urn:p",
+            "target": "urn:d",
+            "permission": [rule(*one) for one in permitting],
+            "prohibition": [rule(*one) for one in prohibiting],
+        }
+    )
+    facts = Facts(NOW, uses={rule.identifier: 0 for rule in policy.permissions} if known else {})
+    for target in ("urn:d", "urn:other"):
+        request = Request(action, target, "did:web:b")
+        decided, surveyed = evaluate(policy, request, facts), survey(policy, request, facts)
+        assert (surveyed.permitted, surveyed.permission) == (decided.permitted, decided.permission)
+        assert surveyed.reasons == decided.reasons
+        assert len(surveyed.rules) == len(permitting) + len(prohibiting)
+        opened = [finding for finding in surveyed.rules[: len(permitting)] if finding.applies]
+        forbidden = [finding for finding in surveyed.rules[len(permitting) :] if finding.applies]
+        assert surveyed.permitted is (bool(opened) and not forbidden)
+
+
+@pytest.mark.parametrize(
+    ("word", "action"),
+    [
+        ("query", "https://w3id.org/allmende/policy/v1#query"),
+        ("compute", "https://w3id.org/allmende/policy/v1#compute"),
+        ("reproduce", ODRL + "reproduce"),
+        ("odrl:use", ODRL + "use"),
+        (ODRL + "sell", ODRL + "sell"),
+    ],
+)
+def test_an_action_can_be_named_by_a_word_or_an_iri(word: str, action: str) -> None:
+    assert action_named(word) == action
+
+
+@pytest.mark.parametrize("word", ["quary", "", "urn:x", "https://example.org/#query", "\x00"])
+def test_an_action_that_does_not_exist_is_refused_by_name(word: str) -> None:
+    with pytest.raises(PolicyRefusedError, match=r"unknown|missing"):
+        action_named(word)

@@ -354,6 +354,16 @@ async def test_an_agreement_that_was_ended_says_when_and_why() -> None:
     assert '<blockquote lang="">&lt;b&gt;The meters&lt;/b&gt; were wrong.</blockquote>' in page
 
 
+@pytest.mark.parametrize(
+    ("language", "named"), [("de", "Prüfbericht für eine Abfrage"), ("en", "Report for a query")]
+)
+async def test_an_agreement_leads_to_what_it_would_decide_now(language: str, named: str) -> None:
+    page = (await _get("/vertraege/urn:uuid:a-1", {"Accept": "text/html", "Accept-Language": language})).text
+    for action in ("query", "compute", "reproduce"):
+        assert f'href="/api/agreements/urn%3Auuid%3Aa-1/report?action={action}"' in page
+    assert named in page
+
+
 async def test_an_agreement_is_not_ended_without_a_reason() -> None:
     decisions = FakeDecisions()
 
