@@ -11,6 +11,7 @@ Source:
     DSP 2025-1, sections 5 to 8, and its JSON Schemas.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -76,6 +77,7 @@ __all__ = [
     "VersionsError",
     "bearer_data_address",
     "parse_message",
+    "reasons_in_languages",
     "to_wire",
 ]
 
@@ -139,9 +141,56 @@ class _Refusal(_Exchange):
     reason: Reasons | None = None
 
     @property
+    def said(self) -> dict[str, str]:
+        """The stated reasons in German and English, each in one line.
+
+        A reason without a language counts for both; where a language has none,
+        the others stand for it. The code, where no reason is given.
+        """
+        stated = [(_text_of(reason), _language_of(reason)) for reason in self.reason or ()]
+        chosen = {
+            name: [text for text, language in stated if language in {None, name}]
+            or [text for text, _ in stated]
+            for name in _LANGUAGES
+        }
+        return {name: "; ".join(texts) or self.code or "no reason given" for name, texts in chosen.items()}
+
+    @property
     def words(self) -> str:
-        """The stated reasons in one line, or the code where no reason is given."""
-        return "; ".join(map(str, self.reason or ())) or self.code or "no reason given"
+        """The stated reasons in one line, in English where there are several languages."""
+        return self.said["en"]
+
+
+_LANGUAGES: Final = ("de", "en")
+
+
+def reasons_in_languages(texts: Mapping[str, str]) -> tuple[JsonValue, ...]:
+    """Write a reason for a message, in every language that it is known in.
+
+    Args:
+        texts: The reason by language. The same text in all of them is somebody's
+            own words, and is sent without a language.
+
+    Source:
+        DSP 2025-1: `reason` is an array of anything; JSON-LD 1.1, section 4.2.4 (language-tagged strings).
+    """
+    if len(set(texts.values())) == 1:
+        return (next(iter(texts.values())),)
+    return tuple(
+        {"@value": texts[name], "@language": name} for name in sorted(texts, key=lambda name: name != "en")
+    )
+
+
+def _text_of(reason: JsonValue) -> str:
+    if isinstance(reason, dict) and isinstance(reason.get("@value"), str):
+        return str(reason["@value"])
+    return str(reason)
+
+
+def _language_of(reason: JsonValue) -> str | None:
+    """The primary language of a reason, if it says so: `de` for `de-AT`, too."""
+    language = reason.get("@language") if isinstance(reason, dict) else None
+    return language.partition("-")[0].lower() if isinstance(language, str) else None
 
 
 class EndpointProperty(TypedObject):

@@ -578,6 +578,7 @@ def _wanted(tx: Transaction, body: NegotiationBody) -> WantedContract:
 
 
 def _negotiation(record: ContractNegotiation) -> JsonObject:
+    reasons: JsonObject | None = {**record.reason} if record.reason else None
     return {
         "pid": record.pid,
         "role": record.role.value,
@@ -586,7 +587,8 @@ def _negotiation(record: ContractNegotiation) -> JsonObject:
         "state": record.state.value if record.state else None,
         "agreement_id": record.agreement_id,
         "held": record.held,
-        "reason": record.reason,
+        "reason": reasons["en"] if reasons else None,
+        "reasons": reasons,
     }
 
 

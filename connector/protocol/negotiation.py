@@ -83,7 +83,7 @@ class ContractNegotiation:
         purpose: Purpose that the consumer declares, as an absolute IRI.
         approved: Whether a person has accepted it.
         held: Why a person has to decide; None where nobody has to.
-        reason: Why it was terminated; None where it was not.
+        reason: Why it was terminated, in German and English; None where it was not.
         signing: Whether the counterparty has said that it signs agreements.
         occurrences: How often each state has been reached.
         created: When it began.
@@ -104,7 +104,7 @@ class ContractNegotiation:
     purpose: str | None
     approved: bool
     held: str | None
-    reason: str | None
+    reason: LanguageMap | None
     signing: bool
     occurrences: dict[str, int]
     created: datetime

@@ -23,7 +23,7 @@ from connector.ports import (
     Store,
     Transaction,
 )
-from schemas.strict_json import JsonObject, MalformedJsonError, loads
+from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
 
 OUTBOX = "outbox"
 """Topic of the changes that call for another look into the outbox."""
@@ -235,5 +235,12 @@ def reason_in(answer: PeerAnswer) -> str:
     body = _object(answer.body) or {}
     reason = body.get("reason") or body.get("dspace:reason") or body.get("detail") or body.get("code")
     texts = reason if isinstance(reason, list) else [reason] if reason else []
-    words = "; ".join(text if isinstance(text, str) else json.dumps(text) for text in texts)
+    words = "; ".join(map(_words, texts))
     return f"{words} (status {answer.status})" if words else f"status {answer.status}"
+
+
+def _words(reason: JsonValue) -> str:
+    """A reason as a sentence: as it stands, tagged with a language, or one per language."""
+    if isinstance(reason, dict):
+        reason = next((reason[name] for name in ("@value", "en") if name in reason), reason)
+    return reason if isinstance(reason, str) else json.dumps(reason)

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import assert_never, cast
+from typing import Final, assert_never, cast
 
 from connector.evidence.documents import digest
 from connector.ports import (
@@ -51,9 +51,11 @@ from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, evaluate_offer
 from policies.inheritance import is_heir
+from policies.model import LanguageMap
 from policies.odrl import parse_policy
 from policies.refinement import compare_with_offer
 from policies.terms import require_enforceable
+from policies.wording import together
 from schemas import messages as dsp
 from schemas.strict_json import JsonObject
 
@@ -249,7 +251,7 @@ class Negotiating:
 
         def work(tx: Transaction) -> None:
             record = replace(_held(tx, pid), held=None)
-            tx.save_negotiation(self._terminate(tx, record, reason, now))
+            tx.save_negotiation(self._terminate(tx, record, _words_of_a_person(reason), now))
 
         await self._store.transact(work)
         self._wake(pid)
@@ -345,7 +347,7 @@ class Negotiating:
             pending=None,
             updated=now,
             state=NegotiationState.TERMINATED if opening else record.state,
-            reason=reason if opening else record.reason,
+            reason=_words_of_a_person(reason) if opening else record.reason,
             held=None if opening else f"The counterparty refused our message: {reason}",
         )
         tx.save_negotiation(record)
@@ -412,7 +414,7 @@ class Negotiating:
                     enter_ledger(tx, self._credentials, record, now)
                 return record
             case dsp.ContractNegotiationTerminationMessage():
-                return replace(record, reason=message.words)
+                return replace(record, reason=message.said)
             case _:
                 assert_never(message)
 
@@ -502,11 +504,11 @@ class Negotiating:
         """
         agreement = tx.agreement(record.agreement_id or "")
         if agreement is None or (self._settings.require_signatures and not agreement.signed):
-            return self._terminate(tx, record, "The agreement is not signed by the counterparty.", now)
+            return self._terminate(tx, record, _NOT_SIGNED, now)
         return self._say(tx, record, kind, now, delay=delay)
 
     def _terminate(
-        self, tx: Transaction, record: ContractNegotiation, reason: str, now: datetime
+        self, tx: Transaction, record: ContractNegotiation, reason: LanguageMap, now: datetime
     ) -> ContractNegotiation:
         return self._say(tx, replace(record, reason=reason), NegotiationMessage.TERMINATION, now)
 
@@ -558,7 +560,7 @@ class Negotiating:
             case NegotiationMessage.FINALIZATION:
                 return dsp.ContractNegotiationEventMessage(event_type="FINALIZED", **pids)
             case NegotiationMessage.TERMINATION:
-                reason = (record.reason or _ENDED_BY_RULE,)
+                reason = dsp.reasons_in_languages(record.reason or _ENDED_BY_RULE)
                 return dsp.ContractNegotiationTerminationMessage(code="refused", reason=reason, **pids)
             case _:
                 assert_never(kind)
@@ -619,11 +621,32 @@ def _offer_of_ours(tx: Transaction, record: ContractNegotiation) -> JsonObject:
     return {**cast("JsonObject", dict(published.dataset.offer.document)), "target": record.dataset}
 
 
-_ENDED_BY_RULE = "A workflow rule ends this negotiation."
+_ENDED_BY_RULE: Final[LanguageMap] = {
+    "de": "Eine Workflow-Regel beendet diese Verhandlung.",
+    "en": "A workflow rule ends this negotiation.",
+}
+_NOT_SIGNED: Final[LanguageMap] = {
+    "de": "Die andere Seite hat den Vertrag nicht unterschrieben.",
+    "en": "The agreement is not signed by the counterparty.",
+}
+_NO_LONGER_ON_OFFER: Final[LanguageMap] = {
+    "de": "Der Datensatz wird nicht mehr angeboten.",
+    "en": "The dataset is no longer on offer.",
+}
+_PARENTS_WERE_MISSING: Final[LanguageMap] = {
+    "de": "Die Verträge, deren Regeln die Anfrage übernimmt, lagen nicht vor, als sie kam; senden Sie sie "
+    "noch einmal.",
+    "en": "The policies whose rules the request takes over were not at hand when it arrived; send it again.",
+}
+
+
+def _words_of_a_person(words: str) -> LanguageMap:
+    """What a person or a partner has said: nobody translates it."""
+    return {"de": words, "en": words}
 
 
 def _refused(record: ContractNegotiation) -> Refused:
-    """The contract that we do not grant; its reason is in the words that the consumer is told."""
+    """The contract that we do not grant; its reason is the one that the consumer is told."""
     return Refused(
         requester=record.peer,
         agreement_id=record.pid,
@@ -631,7 +654,7 @@ def _refused(record: ContractNegotiation) -> Refused:
         action=USE,
         purpose=record.purpose,
         request_digest=digest(record.offer),
-        reason={"en": record.reason or _ENDED_BY_RULE},
+        reason=record.reason or _ENDED_BY_RULE,
     )
 
 
@@ -702,11 +725,11 @@ def _kind(message: Inbound) -> NegotiationMessage:
             assert_never(message)
 
 
-def _objection(tx: Transaction, record: ContractNegotiation, facts: Facts) -> str | None:
+def _objection(tx: Transaction, record: ContractNegotiation, facts: Facts) -> LanguageMap | None:
     """Why a request cannot be granted; None where it can."""
     published = tx.dataset(record.dataset)
     if published is None or not published.dataset.publishing:
-        return "The dataset is no longer on offer."
+        return _NO_LONGER_ON_OFFER
     if is_heir(record.offer):
         return _not_taken_over(tx, record.offer)
     offered = published.dataset.offer
@@ -716,18 +739,20 @@ def _objection(tx: Transaction, record: ContractNegotiation, facts: Facts) -> st
             requested = parse_policy(record.offer)
             require_enforceable(requested)
         except PolicyRefusedError as refusal:
-            return str(refusal)
+            return refusal.reason
         refinement = compare_with_offer(requested, offered.policy)
         if not refinement.within:
-            return " ".join(reason["en"] for reason in refinement.reasons)
+            return together(refinement.reasons)
     decision = evaluate_offer(replace(requested, target=record.dataset), record.peer, record.purpose, facts)
-    return None if decision.permitted else decision.explain("en")
+    if decision.permitted:
+        return None
+    return {language: decision.explain(language) for language in ("de", "en")}
 
 
-def _not_taken_over(tx: Transaction, offer: JsonObject) -> str:
+def _not_taken_over(tx: Transaction, offer: JsonObject) -> LanguageMap:
     """Why a request was not given the rules that it takes over when it arrived."""
     try:
         taken_over(tx, offer)
     except PolicyRefusedError as refusal:
-        return str(refusal)
-    return "The policies whose rules the request takes over were not at hand when it arrived; send it again."
+        return refusal.reason
+    return _PARENTS_WERE_MISSING

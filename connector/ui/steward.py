@@ -297,7 +297,7 @@ def _negotiation(tx: Transaction, record: ContractNegotiation) -> NegotiationLin
         updated=record.updated,
         question=question,
         purpose=_purpose(record.purpose),
-        reason=_in_every_language(record.reason),
+        reason=record.reason,
         terms=_terms(record.offer),
     )
 

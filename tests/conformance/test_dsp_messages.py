@@ -40,6 +40,7 @@ from schemas.messages import (
     VersionDocument,
     bearer_data_address,
     parse_message,
+    reasons_in_languages,
     to_wire,
 )
 
@@ -555,6 +556,9 @@ SENT = [
         consumer_pid="c", provider_pid="p", event_type="FINALIZED", evidence={"proof": []}
     ),
     ContractNegotiationTerminationMessage(consumer_pid="c", provider_pid="p", code="X", reason=("why",)),
+    ContractNegotiationTerminationMessage(
+        consumer_pid="c", provider_pid="p", reason=reasons_in_languages({"de": "Nein.", "en": "No."})
+    ),
     ContractNegotiation(consumer_pid="c", provider_pid="p", state="VERIFIED"),
     ContractNegotiationError(consumer_pid="c", provider_pid="p"),
     TransferRequestMessage(

@@ -203,7 +203,7 @@ NEGOTIATION = ContractNegotiation(
     purpose="https://w3id.org/allmende/policy/v1#LoadForecasting",
     approved=True,
     held=TRICKY,
-    reason=TRICKY,
+    reason={"de": TRICKY, "en": "Why"},
     signing=True,
     occurrences={"REQUESTED": 2, "OFFERED": 1},
     created=NOW,
@@ -1173,6 +1173,29 @@ async def test_a_database_from_before_policies_were_kept_keeps_its_datasets(plac
     assert await again.transact(lambda tx: tx.datasets()) == (DATASET,)
     await again.transact(lambda tx: tx.keep_policy(KEPT))
     assert await again.transact(lambda tx: tx.kept_policies()) == (KEPT,)
+    assert _version(place.url) == migrations.HEAD
+
+
+async def test_a_reason_that_was_kept_in_one_language_is_kept_for_both(place: Place) -> None:
+    ended = replace(NEGOTIATION, pid="urn:uuid:ended", reason={"de": TRICKY, "en": TRICKY})
+    running = replace(NEGOTIATION, pid="urn:uuid:running", peer_pid="urn:uuid:c2", reason=None)
+    first = place.open()
+    for record in (ended, running):
+        await first.transact(lambda tx, record=record: tx.save_negotiation(record))
+    first.close()
+    engine = create_engine(place.url)
+    with engine.begin() as connection:
+        select = text("SELECT record FROM negotiations WHERE pid = 'urn:uuid:ended'")
+        earlier = {**json.loads(connection.execute(select).scalar_one()), "reason": TRICKY}
+        update = text("UPDATE negotiations SET record = :record WHERE pid = 'urn:uuid:ended'")
+        connection.execute(update, {"record": json.dumps(earlier)})
+        connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    engine.dispose()
+
+    again = place.open()
+
+    assert await again.transact(lambda tx: tx.negotiation("urn:uuid:ended")) == ended
+    assert await again.transact(lambda tx: tx.negotiation("urn:uuid:running")) == running
     assert _version(place.url) == migrations.HEAD
 
 

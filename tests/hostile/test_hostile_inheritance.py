@@ -55,7 +55,8 @@ async def refused_request(region: Region, stranger: Stranger, message: dict[str,
     (record,) = region.rheinaue.rows("negotiations")
     assert record["pending"] == "termination"
     assert region.rheinaue.rows("agreements") == []
-    return str(record["reason"])
+    assert record["reason"]["de"] != record["reason"]["en"]
+    return str(record["reason"]["en"])
 
 
 # what a consumer asks for

@@ -854,7 +854,7 @@ async def test_an_agreement_without_any_signature_is_ended_by_a_consumer_that_in
     assert answer.status_code == 200, "the message itself is a legal one"
     await until(lambda: held.consumer.rows("negotiations")[0]["state"] == "TERMINATED")
     (record,) = held.consumer.rows("negotiations")
-    assert "not signed" in record["reason"]
+    assert "not signed" in record["reason"]["en"]
     assert (await held.region.ledger(held.consumer))["entries"] == []
     assert held.consumer.state()["documents"] == []
 
@@ -1002,7 +1002,7 @@ async def test_a_verification_without_a_signature_ends_the_negotiation_of_a_prov
     assert answer.status_code == 200, "the message itself is a legal one"
     await until(lambda: agreed_only.provider.rows("negotiations")[0]["state"] == "TERMINATED")
     (record,) = agreed_only.provider.rows("negotiations")
-    assert "not signed" in record["reason"]
+    assert "not signed" in record["reason"]["en"]
     (entry,) = (await agreed_only.region.ledger(agreed_only.provider))["entries"]
     assert (entry["kind"], entry["agreement_id"]) == ("refusal", record["pid"])
 

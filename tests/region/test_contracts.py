@@ -1,5 +1,6 @@
 """What three participants agree on, and what they refuse each other."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,15 @@ async def test_another_purpose_is_refused_with_the_reason(published: Region) -> 
 
     assert outcome["state"] == "TERMINATED"
     assert "load forecasting" in outcome["reason"]
+    assert outcome["reasons"]["en"] == outcome["reason"]
+    assert "Lastprognose" in outcome["reasons"]["de"], "the consumer is told in both languages"
+    (record,) = published.rheinaue.rows("negotiations")
+    assert record["reason"] == outcome["reasons"]
+    (ending,) = published.network.sent("/termination")
+    assert json.loads(ending.body)["reason"] == [
+        {"@value": outcome["reasons"]["en"], "@language": "en"},
+        {"@value": outcome["reasons"]["de"], "@language": "de"},
+    ]
     assert await published.lastwerk.call("GET", "/api/agreements") == []
     assert await published.rheinaue.call("GET", "/api/agreements") == []
 
@@ -203,6 +213,9 @@ async def test_a_held_negotiation_that_a_person_rejects_ends_with_that_persons_r
     outcome = await published.outcome(ours)
     assert outcome["state"] == "TERMINATED"
     assert outcome["reason"] == "Erst nach der Netzprüfung."
+    assert outcome["reasons"] == {"de": "Erst nach der Netzprüfung.", "en": "Erst nach der Netzprüfung."}
+    (ending,) = published.network.sent("/termination")
+    assert json.loads(ending.body)["reason"] == ["Erst nach der Netzprüfung."], "nobody translates a person"
 
 
 async def test_a_decision_is_taken_once(published: Region) -> None:
@@ -251,6 +264,39 @@ async def test_what_is_agreed_after_an_offer_of_ours_is_that_offer_and_not_what_
         if part["leftOperand"] == "count"
     }
     assert counts == {"5"}
+
+
+OBJECTIONS = [
+    ("another purpose", {"purpose": MARKETING}, "Lastprognose", "load forecasting"),
+    ("more uses", {"offer": {**offer(uses=9), "@id": "urn:x"}}, "Höchstens 5 Nutzungen", "At most 5 uses"),
+    (
+        "fewer prohibitions",
+        {"offer": {**offer(), "@id": "urn:x", "prohibition": [{"action": "sell"}]}},
+        "Rohdaten",
+        "raw data",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "german", "english"),
+    [case[1:] for case in OBJECTIONS],
+    ids=[case[0] for case in OBJECTIONS],
+)
+async def test_a_steward_reads_in_either_language_why_a_request_was_refused(
+    published: Region, change: Any, german: str, english: str
+) -> None:
+    pid = (await published.negotiate(published.rheinaue, **change))["pid"]
+
+    (record,) = published.rheinaue.rows("negotiations")
+    for participant, own in ((published.rheinaue, record["pid"]), (published.lastwerk, pid)):
+        for language, said, other in (("de", german, english), ("en", english, german)):
+            headers = {"authorization": f"Bearer {participant.running.token}", "accept": "text/html"}
+            async with participant.management(headers=headers) as client:
+                page = (await client.get(f"/anfragen/{segment(own)}?lang={language}")).text
+            reason = page.partition('id="reason-given"')[2].partition("</section>")[0]
+            assert said in reason, (participant.name, language)
+            assert other not in reason, (participant.name, language)
 
 
 # what cannot be offered at all

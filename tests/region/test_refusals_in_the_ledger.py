@@ -187,7 +187,9 @@ async def test_a_refused_negotiation_is_noted(published: Region) -> None:
     (noted,) = documents(published.rheinaue)
     (record,) = published.rheinaue.rows("negotiations")
     assert noted["agreement"] == {"id": record["pid"]}
-    assert noted["reason"] == {"en": record["reason"]}
+    assert noted["reason"] == record["reason"]
+    assert "load forecasting" in noted["reason"]["en"]
+    assert "Lastprognose" in noted["reason"]["de"]
     await verified(published.rheinaue)
 
 

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The last of them: what the tables of this version are."""

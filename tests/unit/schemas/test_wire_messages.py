@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from schemas.jsonld import normalise_message
 from schemas.messages import (
     Catalog,
     ContractAgreementMessage,
     ContractNegotiation,
+    ContractNegotiationTerminationMessage,
     ContractRequestMessage,
     InvalidMessageError,
     TransferStartMessage,
     VersionDocument,
     bearer_data_address,
     parse_message,
+    reasons_in_languages,
     to_wire,
 )
 
@@ -55,6 +58,59 @@ def test_evidence_travels_as_a_json_literal_under_its_full_iri() -> None:
     document = to_wire(message)
     assert document[EVIDENCE] == {"@type": "@json", "@value": evidence}
     assert parse_message(document, ContractRequestMessage).evidence == evidence
+
+
+def tagged(text: str, language: str) -> dict[str, str]:
+    return {"@value": text, "@language": language}
+
+
+REASONS = [
+    # reasons on the wire; what is said in German and in English
+    ([tagged("Nein.", "de"), tagged("No.", "en")], "Nein.", "No."),
+    ([tagged("No.", "en-GB"), tagged("Nein.", "DE-at")], "Nein.", "No."),
+    (["No."], "No.", "No."),
+    ([{"@value": "No."}], "No.", "No."),
+    (["Code 7.", tagged("Nein.", "de"), tagged("No.", "en")], "Code 7.; Nein.", "Code 7.; No."),
+    ([tagged("Nein.", "de")], "Nein.", "Nein."),
+    ([tagged("Non.", "fr"), tagged("No.", "en")], "Non.; No.", "No."),
+    ([tagged("Non.", "fr")], "Non.", "Non."),
+    (["a", "b"], "a; b", "a; b"),
+    ([{"strange": 1}], "{'strange': 1}", "{'strange': 1}"),
+    ([{"@value": 5, "@language": ["de"]}], *["{'@value': 5, '@language': ['de']}"] * 2),
+    (None, "refused", "refused"),
+]
+
+
+@pytest.mark.parametrize(("reasons", "german", "english"), REASONS)
+def test_the_reasons_of_an_end_are_read_in_both_languages(reasons: Any, german: str, english: str) -> None:
+    document = {
+        "@context": [DSP],
+        "@type": "ContractNegotiationTerminationMessage",
+        "consumerPid": "c",
+        "providerPid": "p",
+        "code": "refused",
+        **({} if reasons is None else {"reason": reasons}),
+    }
+    message = parse_message(document, ContractNegotiationTerminationMessage)
+    assert message.said == {"de": german, "en": english}
+    assert message.words == english
+
+
+@pytest.mark.parametrize(
+    ("texts", "sent"),
+    [
+        ({"de": "Nein.", "en": "No."}, [tagged("No.", "en"), tagged("Nein.", "de")]),
+        ({"de": "Nein.", "en": "Nein."}, ["Nein."]),
+    ],
+)
+def test_a_reason_is_sent_in_every_language_and_read_as_it_was_sent(texts: dict[str, str], sent: Any) -> None:
+    message = ContractNegotiationTerminationMessage(
+        consumer_pid="c", provider_pid="p", reason=reasons_in_languages(texts)
+    )
+    document = to_wire(message)
+    assert document["reason"] == sent
+    assert normalise_message(document) is document, "no connector has to translate it"
+    assert parse_message(document, ContractNegotiationTerminationMessage).said == texts
 
 
 def test_unknown_properties_are_kept_and_sent_on() -> None:
