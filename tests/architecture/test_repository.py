@@ -15,6 +15,7 @@ REGISTRY = re.compile(
 REQUIREMENT = re.compile(r"^[\w.-]+(?:\[[\w,-]+\])?==\S+( ; .+)?( \\)?$")
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-postgres.txt", "requirements-build.txt")
+ALONE = "requirements-acro.txt"  # for an environment of its own
 
 
 def listed_files() -> list[Path]:
@@ -71,7 +72,7 @@ def test_the_check_of_paths_tells_machines_from_addresses(text: str, found: bool
     assert bool(MACHINE_PATH.search(text)) is found
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, ALONE])
 def test_a_lock_pins_and_hashes_everything_and_holds_nothing_else(name: str) -> None:
     lines = TEXTS[name].splitlines()
     pinned = [line for line in lines if REQUIREMENT.match(line)]

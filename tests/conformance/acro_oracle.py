@@ -14,6 +14,7 @@ import tempfile
 
 def main() -> None:
     """Judge all tables."""
+    logging.disable(logging.WARNING)
     asked = json.load(sys.stdin)
     sys.stdout, answers = sys.stderr, sys.stdout
     with tempfile.TemporaryDirectory() as directory:
@@ -26,7 +27,6 @@ def judged(rows: list, statistic: str) -> list:
     import acro  # noqa: PLC0415 - only where it is installed
     import pandas as pd  # noqa: PLC0415 - as above
 
-    logging.getLogger("acro").setLevel(logging.ERROR)
     frame = pd.DataFrame(rows, columns=["a", "b", "value"])
     session = acro.ACRO(suppress=False)
     if statistic == "count":
