@@ -899,7 +899,13 @@ class Projections(Protocol):
         ...
 
     async def materialise(
-        self, source: Path, columns: Sequence[str], key: str, redaction: Redaction = ...
+        self,
+        source: Path,
+        columns: Sequence[str],
+        key: str,
+        redaction: Redaction = ...,
+        *,
+        numbered: bool = ...,
     ) -> Path:
         """Give an Arrow IPC file with only the permitted columns and rows.
 
@@ -908,6 +914,9 @@ class Projections(Protocol):
             columns: Which columns, in which order.
             key: Digest of the data file: a projection is made once per key, columns and redaction.
             redaction: Masks and row filters; none unless stated.
+            numbered: Whether each text is written once, and rows hold its number: for
+                the query engine. A job gets texts as they are, which is what it gets
+                unless this is stated.
 
         Raises:
             DataUnreadableError: The file is missing or malformed, or a mask or filter does not fit it.
@@ -1040,7 +1049,9 @@ class QueryEngine(Protocol):
 
         Args:
             statement: A single SELECT, written by us.
-            table: Name under which the statement addresses the projection.
+            table: Name under which the statement addresses the projection. Beside each
+                column `c` it has a column `c #` (`connector.queries.writing.number_name`),
+                of any type, which is null where that is null and equal where that is equal.
             projection: An Arrow IPC file; nothing else exists for the statement.
             timeout_seconds: Wall-clock time for the whole query.
 

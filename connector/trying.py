@@ -210,6 +210,7 @@ async def _answer(trial: Trial, permission: Permission, projections: ArrowProjec
         projected_columns(columns, restrictions),
         description.digest,
         redaction_under(restrictions, filters, _TARGET),
+        numbered=True,
     )
     view = View(TABLE, masked_columns(columns, restrictions), restrictions, projection)
     if restrictions.noise is not None:

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,9 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from connector.adapters.masking import needed_columns, redacted_batch, redacted_schema
+from connector.adapters.numbering import Numbering, TooManyTextsError
 from connector.queries.errors import DataUnreadableError
+from connector.queries.writing import number_name
 from policies.masks import Mask
 from policies.row_filters import RowFilter
 
@@ -39,38 +42,77 @@ def describe(source: Path) -> dict[str, Any]:
     return {"columns": [(field.name, str(field.type)) for field in schema], "rows": rows, "digest": digest}
 
 
-def project(
-    source: Path,
-    columns: Sequence[str],
-    target: Path,
-    masks: Sequence[Mask],
-    filters: Sequence[RowFilter],
-    hash_key: bytes,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What is left of a data file.
+
+    Attributes:
+        columns: Which columns, in which order.
+        masks: How columns are changed.
+        filters: Which rows are taken; all of them have to hold.
+        hash_key: Key of the masks that hash.
+        numbered: Whether texts are numbered, for the query engine.
+    """
+
+    columns: Sequence[str]
+    masks: Sequence[Mask] = ()
+    filters: Sequence[RowFilter] = ()
+    hash_key: bytes = b""
+    numbered: bool = False
+
+
+def project(source: Path, target: Path, cut: Cut) -> None:
     """Write an uncompressed Arrow IPC file with only some columns and rows, and wait for the disk.
 
     Args:
         source: The data file.
-        columns: Which columns, in which order.
         target: A file that exists; what it holds is overwritten.
-        masks: How columns are changed.
-        filters: Which rows are taken; all of them have to hold.
-        hash_key: Key of the masks that hash.
+        cut: What is left.
 
     Raises:
         DataUnreadableError: The source cannot be read, or lacks a column, or a mask
-            or filter does not fit its column.
+            or filter does not fit its column, or a column has a name that is taken
+            where texts are numbered.
     """
-    wanted = needed_columns(columns, filters)
+    if cut.numbered:
+        _check_names(source, cut.columns)
+    spared: set[str] = set()
+    while True:
+        try:
+            _project(source, target, cut, frozenset(spared))
+        except TooManyTextsError as many:
+            # Found out on the way; the file has one schema, so it is written anew.
+            spared.add(many.column)
+        else:
+            return
+
+
+def _project(source: Path, target: Path, cut: Cut, spared: frozenset[str]) -> None:
+    wanted = needed_columns(cut.columns, cut.filters)
     with _sentences(source), target.open("wb") as file, _open(source, wanted) as (schema, batches):
-        left = redacted_schema(schema, columns, masks)
-        _write(file, left, (redacted_batch(batch, left, masks, filters, hash_key) for batch in batches))
+        left = redacted_schema(schema, cut.columns, cut.masks)
+        changed = (redacted_batch(batch, left, cut.masks, cut.filters, cut.hash_key) for batch in batches)
+        if cut.numbered:
+            numbering = Numbering(left, spared)
+            _write(file, numbering.schema, map(numbering.batch, changed))
+        else:
+            _write(file, left, changed)
         file.flush()
         os.fsync(file.fileno())
 
 
+def _check_names(source: Path, columns: Sequence[str]) -> None:
+    names = {name.lower() for name in columns}
+    if taken := names & {number_name(name) for name in names}:
+        raise DataUnreadableError(
+            f"The data file {source.name} has a column {min(taken)!r}, "
+            "which is a name of the query engine's own. Rename it."
+        )
+
+
 def _write(file: BufferedWriter, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    options = pa.ipc.IpcWriteOptions(compression=None)
+    # A text that comes late is added to those that were written before.
+    options = pa.ipc.IpcWriteOptions(compression=None, emit_dictionary_deltas=True)
     with pa.ipc.new_file(file, schema, options=options) as writer:
         for batch in batches:
             writer.write_batch(batch)

@@ -37,6 +37,7 @@ _UNCHANGED: Final = Redaction()
 _SEPARATOR: Final = "\0"
 _FAMILY_DIGITS: Final = 32
 _FINISHED: Final = ".arrow"
+_NUMBERED: Final = "-numbered"
 _UNFINISHED: Final = ".part"
 
 
@@ -96,7 +97,13 @@ class ArrowProjections:
         return TableDescription(columns, found["rows"], found["digest"])
 
     async def materialise(
-        self, source: Path, columns: Sequence[str], key: str, redaction: Redaction = _UNCHANGED
+        self,
+        source: Path,
+        columns: Sequence[str],
+        key: str,
+        redaction: Redaction = _UNCHANGED,
+        *,
+        numbered: bool = False,
     ) -> Path:
         """Give an uncompressed Arrow IPC file with only the permitted columns and rows.
 
@@ -106,6 +113,10 @@ class ArrowProjections:
             key: Digest of the data file: the same digest, columns and redaction
                 give the same projection without reading the source again.
             redaction: Masks and row filters.
+            numbered: Whether each text is written once, and rows hold its number
+                (Arrow's dictionary encoding): for the query engine, which
+                compares numbers faster. Columns with more than
+                `connector.adapters.numbering.MOST_TEXTS` texts stay as they are.
 
         Returns:
             A file that only the connector's own user can read.
@@ -113,9 +124,12 @@ class ArrowProjections:
         Raises:
             DataUnreadableError: The source is missing, of an unknown kind,
                 malformed, or lacks a column, or a mask or filter does not fit
-                its column. No file is left behind.
+                its column, or a column has a name that is taken where texts are
+                numbered. No file is left behind.
         """
-        target = self._directory / (_name(columns, key, redaction) + _FINISHED)
+        target = self._directory / (
+            _name(columns, key, redaction) + (_NUMBERED if numbered else "") + _FINISHED
+        )
         hash_key = agreement_key(self._secret, redaction.agreement) if self._secret else b""
         with self._turn:
             if _is_used_again(target):
@@ -127,6 +141,7 @@ class ArrowProjections:
                 "masks": [asdict(mask) for mask in redaction.masks],
                 "filters": [asdict(one) for one in redaction.filters],
                 "hash_key": hash_key.hex(),
+                "numbered": numbered,
             }
             await self._read(source, order)
         return target

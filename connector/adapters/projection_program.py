@@ -1,8 +1,8 @@
 """A child process that reads one data file, and ends.
 
 It reads a line of JSON from standard input, `{"source": path}` to have the file described
-or `{"source", "columns", "target", "masks", "filters", "hash_key"}` to have it cut down,
-and writes a description, `{}` or `{"unreadable": "sentence"}` to standard output.
+or `{"source", "columns", "target", "masks", "filters", "hash_key", "numbered"}` to have it
+cut down, and writes a description, `{}` or `{"unreadable": "sentence"}` to standard output.
 `connector.adapters.arrow_projections` starts it and stops it; should the connector die,
 standard input ends, and so does this process.
 """
@@ -47,17 +47,14 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     if "target" not in request:
         described: dict[str, Any] = files.describe(source)
         return described
-    files.project(
-        source,
-        request["columns"],
-        Path(request["target"]),
-        [Mask(**{**mask, "method": MaskMethod(mask["method"])}) for mask in request["masks"]],
-        [
-            RowFilter(one["column"], Operator(one["operator"]), tuple(one["values"]))
-            for one in request["filters"]
-        ],
-        bytes.fromhex(request["hash_key"]),
-    )
+    masks = [Mask(**{**mask, "method": MaskMethod(mask["method"])}) for mask in request["masks"]]
+    filters = [
+        RowFilter(one["column"], Operator(one["operator"]), tuple(one["values"]))
+        for one in request["filters"]
+    ]
+    hash_key = bytes.fromhex(request["hash_key"])
+    cut = files.Cut(request["columns"], masks, filters, hash_key, request["numbered"])
+    files.project(source, Path(request["target"]), cut)
     return {}
 
 

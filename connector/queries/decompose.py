@@ -20,6 +20,9 @@ nothing. Measures are computed in double precision.
 largest and the smallest contributions of a group. `withhold` judges by them and drops
 them: they never leave.
 
+**Numbers.** Texts are grouped by their numbers where the engine has such: the first of the
+two aggregations is over all rows, and numbers are compared faster.
+
 Limitation: what several answers tell together is not seen here, see
 `connector.queries.history`.
 """
@@ -42,8 +45,8 @@ from connector.queries.partials import (
     measures,
     partial_columns,
 )
-from connector.queries.plan import QueryPlan
-from connector.queries.writing import condition_sql, identifier, key_sql, select
+from connector.queries.plan import KeyExpression, KeyKind, QueryPlan
+from connector.queries.writing import condition_sql, identifier, key_sql, number_name, select
 from policies.disclosure import Check, Group, Limits, failed_checks
 from policies.dominance import Contributions, fewest_needed
 from policies.restrictions import QueryRestrictions, permitted_names
@@ -51,15 +54,24 @@ from policies.rounding import rounded_count, rounded_spread, rounded_sum
 
 _SMALLEST_PROTECTED: Final = 2
 _LARGEST_RANK: Final = 100_000
+_TEXTS: Final = frozenset({"string", "large_string"})
 
 
-def site_statement(plan: QueryPlan, restrictions: QueryRestrictions, columns: Sequence[Column]) -> str:
+def site_statement(
+    plan: QueryPlan,
+    restrictions: QueryRestrictions,
+    columns: Sequence[Column],
+    *,
+    numbered: bool = False,
+) -> str:
     """Write the DuckDB statement that one site runs.
 
     Args:
         plan: What is asked.
         restrictions: What the agreement leaves of the table.
         columns: The table's columns at this site.
+        numbered: Whether the engine has a number beside every column, see
+            `connector.ports.QueryEngine`. The result is the same.
 
     Returns:
         One SELECT over `plan.table` whose result has the columns of
@@ -74,11 +86,12 @@ def site_statement(plan: QueryPlan, restrictions: QueryRestrictions, columns: Se
     """
     _check(plan, restrictions, columns)
     unit = restrictions.group_unit
-    stages = [f"permitted AS ({_permitted(plan, unit)})"]
+    numbers = _numbers(plan, columns, unit) if numbered else frozenset()
+    stages = [f"permitted AS ({_permitted(plan, unit, numbers)})"]
     if unit is None:
-        stages.append(f"grouped AS ({_grouped_rows(plan, restrictions)})")
+        stages.append(f"grouped AS ({_grouped_rows(plan, restrictions, numbers)})")
     else:
-        stages.append(f"per_unit AS ({_per_unit(plan)})")
+        stages.append(f"per_unit AS ({_per_unit(plan, numbers)})")
         stages.append(f"centred AS ({_centred(plan)})")
         stages.append(f"grouped AS ({_grouped_units(plan, restrictions)})")
     stages.append(f"judged AS ({select(['*', f'{_verdict(plan, restrictions)} AS fit'], 'grouped')})")
@@ -215,18 +228,53 @@ def _check(plan: QueryPlan, restrictions: QueryRestrictions, columns: Sequence[C
         raise refusal("extreme-unprotected")
 
 
-def _permitted(plan: QueryPlan, unit: str | None) -> str:
+def _numbers(plan: QueryPlan, columns: Sequence[Column], unit: str | None) -> frozenset[str]:
+    """Name the columns that are grouped by number: texts, and the unit, which is only counted.
+
+    A single text is not among them: the engine groups by one column of numbered texts fast by itself.
+    """
+    if unit is None and len(plan.keys) == 1:
+        return frozenset()
+    texts = {column.name for column in columns if column.data_type in _TEXTS}
+    numbered = {key.column for key in plan.keys if key.kind is KeyKind.VALUE} & texts
+    return frozenset(numbered if unit is None else {*numbered, unit})
+
+
+def _permitted(plan: QueryPlan, unit: str | None, numbers: frozenset[str]) -> str:
     """Select keys, unit and usable values of the rows that take part."""
     outputs = [f"{key_sql(key)} AS key_{index}" for index, key in enumerate(plan.keys)]
+    outputs += [
+        f"{identifier(number_name(key.column))} AS number_{index}"
+        for index, key in enumerate(plan.keys)
+        if _is_numbered(key, numbers)
+    ]
     conditions = [] if plan.condition is None else [condition_sql(plan.condition)]
     if unit is not None:
-        outputs.append(f"{identifier(unit)} AS unit")
-        conditions.append(f"{identifier(unit)} IS NOT NULL")
+        counted = identifier(number_name(unit) if unit in numbers else unit)
+        outputs.append(f"{counted} AS unit")
+        conditions.append(f"{counted} IS NOT NULL")
     for measure in measures(plan):
         value = f"CAST({identifier(measure.column)} AS DOUBLE)"
         outputs.append(f"CASE WHEN isfinite({value}) THEN {value} END AS value_{measure.position}")
     where = f" WHERE {' AND '.join(f'({condition})' for condition in conditions)}" if conditions else ""
     return select(outputs or ["1 AS one"], identifier(plan.table), where)
+
+
+def _is_numbered(key: KeyExpression, numbers: frozenset[str]) -> bool:
+    return key.kind is KeyKind.VALUE and key.column in numbers
+
+
+def _keys_of_rows(plan: QueryPlan, numbers: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Give the keys as they come out of groups of rows, and what these rows are grouped by.
+
+    Rows of one number have one text, so the first is that of all.
+    """
+    outputs, grouping = [], []
+    for name, key in zip(key_columns(plan), plan.keys, strict=True):
+        numbered = _is_numbered(key, numbers)
+        outputs.append(f"first({name}) AS {name}" if numbered else name)
+        grouping.append(name.replace("key_", "number_") if numbered else name)
+    return outputs, grouping
 
 
 def _first_stage(measure: MeasurePartials) -> list[str]:
@@ -239,7 +287,7 @@ def _first_stage(measure: MeasurePartials) -> list[str]:
     return figures
 
 
-def _per_unit(plan: QueryPlan) -> str:
+def _per_unit(plan: QueryPlan, numbers: frozenset[str]) -> str:
     figures = ["count(*) AS unit_rows"]
     for measure in measures(plan):
         figures += _first_stage(measure)
@@ -247,8 +295,8 @@ def _per_unit(plan: QueryPlan) -> str:
             figures.append(f"max(value_{measure.position}) AS high_{measure.position}")
         if measure.low_step is not None:
             figures.append(f"min(value_{measure.position}) AS low_{measure.position}")
-    grouping = [*key_columns(plan), "unit"]
-    return select([*grouping, *figures], "permitted", f" GROUP BY {', '.join(grouping)}")
+    keys, grouping = _keys_of_rows(plan, numbers)
+    return select([*keys, "unit", *figures], "permitted", f" GROUP BY {', '.join([*grouping, 'unit'])}")
 
 
 def _centred(plan: QueryPlan) -> str:
@@ -275,23 +323,22 @@ def _grouped_units(plan: QueryPlan, restrictions: QueryRestrictions) -> str:
             figures.append(f"sum(m2_{position}) + sum({between}) AS m2_{position}")
         figures += _evidence(measure, limits, f"sum_{position}")
         figures += _extremes(measure, rank, high=f"high_{position}", low=f"low_{position}")
-    return _grouped(plan, figures, "centred")
+    keys = key_columns(plan)
+    return _grouped(keys, keys, figures, "centred")
 
 
-def _grouped_rows(plan: QueryPlan, restrictions: QueryRestrictions) -> str:
+def _grouped_rows(plan: QueryPlan, restrictions: QueryRestrictions, numbers: frozenset[str]) -> str:
     rank, limits = restrictions.minimum_rows, limits_of(restrictions)
     figures = ["CAST(NULL AS BIGINT) AS units", "count(*) AS rows"]
     for measure in measures(plan):
         value = f"value_{measure.position}"
         figures += [*_first_stage(measure), *_evidence(measure, limits, value)]
         figures += _extremes(measure, rank, high=value, low=value)
-    return _grouped(plan, figures, "permitted")
+    return _grouped(*_keys_of_rows(plan, numbers), figures, "permitted")
 
 
-def _grouped(plan: QueryPlan, figures: Sequence[str], source: str) -> str:
-    keys = key_columns(plan)
-    grouping = f" GROUP BY {', '.join(keys)}" if keys else ""
-    return select([*keys, *figures], source, grouping)
+def _grouped(keys: Sequence[str], grouping: Sequence[str], figures: Sequence[str], source: str) -> str:
+    return select([*keys, *figures], source, f" GROUP BY {', '.join(grouping)}" if grouping else "")
 
 
 def _evidence(measure: MeasurePartials, limits: Limits, contribution: str) -> list[str]:

@@ -39,6 +39,11 @@ def key_sql(key: KeyExpression) -> str:
     return _KEY_TEMPLATES[key.kind].format(column=identifier(key.column))
 
 
+def number_name(column: str) -> str:
+    """Name the column that an engine gives beside another one: equal where that is, and faster to compare."""
+    return f"{column} #"
+
+
 def condition_sql(condition: Condition) -> str:
     """Write a condition."""
     match condition:

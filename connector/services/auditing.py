@@ -72,7 +72,7 @@ async def examine(
             statement, table=view.table, projection=view.projection, timeout_seconds=seconds
         )
 
-    partials = await run(site_statement(plan, view.restrictions, view.columns))
+    partials = await run(site_statement(plan, view.restrictions, view.columns, numbered=True))
     if partials.num_rows > view.restrictions.maximum_result_rows:
         raise refusal("too-many-groups")
     audit = needs_audit(plan, history)

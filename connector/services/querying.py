@@ -258,7 +258,9 @@ class AnsweringQueries:
         except RowFilterError as problem:
             raise DataUnreadableError(str(problem)) from problem
         names = projected_columns(dataset.columns, restrictions)
-        projection = await self._projections.materialise(published.source, names, dataset.digest, redaction)
+        projection = await self._projections.materialise(
+            published.source, names, dataset.digest, redaction, numbered=True
+        )
         columns = masked_columns(dataset.columns, restrictions)
         return View(dataset.table, columns, restrictions, projection)
 

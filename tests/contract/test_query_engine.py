@@ -17,6 +17,7 @@ import pytest
 from connector.adapters.arrow_projections import ArrowProjections, DataUnreadableError
 from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
 from connector.ports import Projections, QueryEngine
+from connector.queries.writing import number_name
 from connector.sandbox.launch import Sandbox, SandboxUnavailableError
 
 TABLE = pa.table(
@@ -100,6 +101,27 @@ async def test_an_engine_answers_one_query_after_another_and_several_at_once(
     assert await asyncio.gather(ask(3), ask(4), ask(5)) == [7, 8, 9]
 
 
+async def test_an_engine_has_a_number_beside_every_column_whether_texts_are_numbered_or_not(
+    engine: QueryEngine, projections: Projections, tmp_path: Path
+) -> None:
+    texts = ["a", "ä", None, "", "a", "日本"]
+    source = save(pa.table({"sector": texts, "level": [1, 2, None, 4, 1, 6]}), tmp_path / "loads.parquet")
+    for numbered in (False, True):
+        path = await projections.materialise(source, ["level", "sector"], "digest", numbered=numbered)
+        found = await engine.run(
+            f"SELECT first(sector) AS sector, count(*) AS n FROM t "  # noqa: S608 - a name of the test's
+            f'WHERE sector IS NULL OR "{number_name("sector")}" IS NOT NULL '
+            f'GROUP BY "{number_name("sector")}", "{number_name("level")}" ORDER BY sector',
+            table="t",
+            projection=path,
+            timeout_seconds=20,
+        )
+        assert found.schema.field("sector").type == pa.string()
+        assert list(zip(*found.to_pydict().values(), strict=True)) == [
+            ("", 1), ("a", 2), ("ä", 1), ("日本", 1), (None, 1),
+        ]  # fmt: skip
+
+
 async def test_what_is_not_in_the_projection_does_not_exist(engine: QueryEngine, projection: Path) -> None:
     with pytest.raises(QueryFailedError):
         await engine.run("SELECT profile FROM t", table="t", projection=projection, timeout_seconds=20)
@@ -169,6 +191,22 @@ async def test_a_projection_holds_only_the_named_columns_in_their_order(
     assert b"H0" not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+async def test_a_numbered_projection_is_another_file_with_the_same_rows(
+    projections: Projections, tmp_path: Path, suffix: str
+) -> None:
+    source = save(TABLE, tmp_path / f"loads{suffix}")
+    plain = await projections.materialise(source, ["load_kw", "sector"], "digest")
+    path = await projections.materialise(source, ["load_kw", "sector"], "digest", numbered=True)
+    assert path != plain
+    assert path == await projections.materialise(source, ["load_kw", "sector"], "digest", numbered=True)
+    with pa.memory_map(str(path)) as mapped:
+        found = pa.ipc.open_file(mapped).read_all()
+        assert found.to_pydict() == {"load_kw": [0.5, 1.5, 2.5, None], "sector": ["a", "b", "a", "b"]}
+    assert b"H0" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_projection_is_made_once_for_a_digest_and_its_columns(

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from catalog.model import Column, ColumnRole
 from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
+from connector.adapters.numbering import Numbering
 from connector.queries.decompose import site_statement, withhold
 from connector.queries.errors import REFUSALS, QueryRefusedError
 from connector.queries.gate import plan_query
@@ -150,7 +151,8 @@ def test_the_clients_text_never_reaches_the_engine() -> None:
         "SELECT /* c0mment */ sector AS k1, count(*) AS n1 FROM load_profiles AS t4ble -- c0mment\n"
         "WHERE t4ble.sector IN ('v4lue', '''); DROP VIEW load_profiles; --') GROUP BY k1 ORDER BY n1 LIMIT 77"
     )
-    statement = site_statement(plan_query(sql, table="load_profiles", columns=COLUMNS), LIMITS, COLUMNS)
+    plan = plan_query(sql, table="load_profiles", columns=COLUMNS)
+    statement = site_statement(plan, LIMITS, COLUMNS, numbered=True)
     assert not any(text in statement for text in ("c0mment", "t4ble", "k1", "n1", "77"))
     assert "('v4lue', '''); DROP VIEW load_profiles; --')" in statement
     assert len(duckdb.extract_statements(statement)) == 1
@@ -276,7 +278,9 @@ statements = st.tuples(
 @pytest.fixture(scope="module")
 def locked_engine() -> Iterator[duckdb.DuckDBPyConnection]:
     with query_program.prepare(1, 512) as engine:
-        engine.register("load_profiles", TABLE)
+        numbering = Numbering(TABLE.schema, frozenset())
+        numbered = pa.Table.from_batches([numbering.batch(batch) for batch in TABLE.to_batches()])
+        engine.register("load_profiles", query_program.with_numbers(numbered))
         query_program.lock(engine, 60)
         yield engine
 
@@ -311,7 +315,7 @@ def test_whatever_the_gate_lets_through_shows_no_small_group_and_no_unit(
     predicate = condition[1] if condition else lambda _: True
     assert predicate is not None, sql
 
-    partials = query_program.run(locked_engine, site_statement(plan, LIMITS, COLUMNS))
+    partials = query_program.run(locked_engine, site_statement(plan, LIMITS, COLUMNS, numbered=True))
     result = merge_partials(plan, {"did:web:site": withhold(plan, LIMITS, partials)})
 
     assert SECRET not in repr(partials.to_pydict()) + repr(result.to_pydict())
