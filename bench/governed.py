@@ -1,26 +1,31 @@
 """What governing costs over many rows: 14 million, against plain DuckDB on the same rows.
 
-Both read the same Arrow file, mapped into memory, with two threads. The governed way is the
-gate, the statement that it writes (which counts rows, and units where the agreement asks for
-that), a sandboxed child that has loaded its libraries, and the checks of the result. The
-start of the child is stated by itself: a connector keeps one waiting.
+The same rows are there as a Parquet file, as an Arrow file of plain texts, mapped into memory,
+and as the projection that the connector makes of the Parquet file. Plain DuckDB reads each of
+them, governed queries read the projection, all with two threads. The governed way is the gate,
+the statement that it writes (which counts rows, and units where the agreement asks for that), a
+sandboxed child that has loaded its libraries, and the checks of the result. The start of the
+child and the making of the projection, which happens once, are stated by themselves.
 """
 
 import asyncio
+import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.parquet
 
 from bench.measuring import Table, milliseconds
 from catalog.model import Column, ColumnRole
+from connector.adapters.arrow_projections import ArrowProjections
 from connector.adapters.duckdb_queries import DuckdbQueries
 from connector.queries.decompose import withhold
 from connector.queries.gate import plan_query
@@ -65,22 +70,42 @@ _STATEMENTS = {
         "SELECT sector, avg(load_kw) AS mean, count(*) AS n FROM load_profiles GROUP BY ALL"
     ),
 }
-_PLAIN, _COUNTING = "plain DuckDB", "plain DuckDB, with count(DISTINCT profile)"
+_ARROW, _PARQUET = "Arrow file of plain texts", "Parquet file"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The same rows, three times."""
+
+    arrow: Path
+    parquet: Path
+    projection: Path
 
 
 def measure() -> list[Table]:
     """Each statement, plain and governed."""
     with tempfile.TemporaryDirectory(prefix="allmende-bench-") as directory:
-        path = Path(directory) / "load_profiles.arrow"
-        _write(path)
-        return [asyncio.run(_compared(path, title, statement)) for title, statement in _STATEMENTS.items()]
+        return asyncio.run(_tables(Path(directory)))
 
 
-def _write(path: Path) -> None:
+async def _tables(directory: Path) -> list[Table]:
+    arrow, parquet = directory / "load_profiles.arrow", directory / "load_profiles.parquet"
+    _write(arrow, parquet)
+    began = time.perf_counter()
+    projection = await ArrowProjections(directory / "projections").materialise(
+        parquet, [column.name for column in _COLUMNS], "digest", numbered=True
+    )
+    made = time.perf_counter() - began
+    note = f"The projection, made once of the Parquet file: {milliseconds(made)}."
+    rows = _Rows(arrow, parquet, projection)
+    return [await _compared(rows, title, statement, note) for title, statement in _STATEMENTS.items()]
+
+
+def _write(arrow: Path, parquet: Path) -> None:
     """Write rows whose units, sectors and values are drawn, and whose times advance."""
     chance = np.random.default_rng(14)
     names, sectors = pa.array([f"profile-{unit:03d}" for unit in range(_UNITS)]), pa.array(_SECTORS)
-    with pa.ipc.new_file(path, _SCHEMA) as writer:
+    with pa.ipc.new_file(arrow, _SCHEMA) as writer:
         for first in range(0, ROWS, _BATCH):
             count = min(_BATCH, ROWS - first)
             units = chance.integers(0, _UNITS, count)
@@ -96,46 +121,72 @@ def _write(path: Path) -> None:
                     schema=_SCHEMA,
                 )
             )
+    pa.parquet.write_table(_mapped(arrow), parquet)
 
 
-async def _compared(path: Path, title: str, statement: str) -> Table:
-    with duckdb.connect() as plain:
-        plain.execute(f"SET threads = {_THREADS}")
-        plain.execute("SET TimeZone = 'UTC'")
-        plain.register("load_profiles", pa.ipc.open_file(pa.memory_map(str(path))).read_all())
-        engine = DuckdbQueries(Sandbox.probe(), threads=_THREADS)
-        try:
-            return await _measured(title, statement, path, plain, engine)
-        finally:
-            await engine.aclose()
+def _mapped(path: Path) -> pa.Table:
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-async def _measured(
-    title: str, statement: str, path: Path, plain: duckdb.DuckDBPyConnection, engine: DuckdbQueries
-) -> Table:
-    """Take turns, so that what else runs on the machine meets all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in (_PLAIN, _COUNTING, *_RESTRICTIONS)}
-    counting = statement.replace(" FROM ", ", count(DISTINCT profile) AS units FROM ")
-    plain.sql(counting).to_arrow_table()
-    await engine.start()
-    for _ in range(TIMES):
-        seconds[_PLAIN].append(_timed(lambda: plain.sql(statement).to_arrow_table()))
-        seconds[_COUNTING].append(_timed(lambda: plain.sql(counting).to_arrow_table()))
-        for name, restrictions in _RESTRICTIONS.items():
-            await asyncio.sleep(_PAUSE)
-            seconds[name].append(await _governed(statement, path, restrictions, engine))
-    base = statistics.median(seconds[_PLAIN])
-    rows = []
+@contextlib.contextmanager
+def _plain(rows: _Rows) -> Iterator[Mapping[str, duckdb.DuckDBPyConnection]]:
+    """Plain DuckDB over each of the files."""
+    with contextlib.ExitStack() as stack:
+        engines = {name: stack.enter_context(duckdb.connect()) for name in (_ARROW, _PARQUET, "projection")}
+        for engine in engines.values():
+            engine.execute(f"SET threads = {_THREADS}")
+            engine.execute("SET TimeZone = 'UTC'")
+        engines[_ARROW].register("load_profiles", _mapped(rows.arrow))
+        engines["projection"].register("load_profiles", _mapped(rows.projection))
+        engines[_PARQUET].read_parquet(str(rows.parquet)).create_view("load_profiles")
+        yield engines
+
+
+async def _compared(rows: _Rows, title: str, statement: str, note: str) -> Table:
+    engine = DuckdbQueries(Sandbox.probe(), threads=_THREADS)
+    try:
+        with _plain(rows) as plain:
+            seconds = await _measured(statement, rows.projection, plain, engine)
+    finally:
+        await engine.aclose()
+    bases = [statistics.median(seconds[f"plain DuckDB, {name}"]) for name in (_ARROW, _PARQUET)]
+    table = []
     for name, measured in seconds.items():
         middle = statistics.median(measured)
-        label = f"governed, {name}" if name in _RESTRICTIONS else name
-        rows.append([label, milliseconds(middle), milliseconds(min(measured)), f"{middle / base:.2f}"])
-    start = milliseconds(statistics.median(await _starts(path)))
+        ratios = [f"{middle / base:.2f}" for base in bases]
+        table.append([name, milliseconds(middle), milliseconds(min(measured)), *ratios])
+    start = milliseconds(statistics.median(await _starts(rows.projection)))
     notes = [
         f"Medians of {TIMES}, in turns. The statement: `{statement}`.",
         f"Start of a child that did not wait, with its libraries: {start} more (median of 3).",
+        note,
     ]
-    return Table(title, ("query", "median", "fastest", "ratio"), rows, notes)
+    return Table(title, ("query", "median", "fastest", "of plain, Arrow", "of plain, Parquet"), table, notes)
+
+
+async def _measured(
+    statement: str, projection: Path, plain: Mapping[str, duckdb.DuckDBPyConnection], engine: DuckdbQueries
+) -> Mapping[str, list[float]]:
+    """Take turns, so that what else runs on the machine meets all of them."""
+    counting = statement.replace(" FROM ", ", count(DISTINCT profile) AS units FROM ")
+    asked = {
+        f"plain DuckDB, {name}{addition}": (one, text)
+        for name, one in plain.items()
+        for addition, text in (("", statement), (", with count(DISTINCT profile)", counting))
+    }
+    for one, text in asked.values():
+        one.sql(text).to_arrow_table()
+    seconds: dict[str, list[float]] = {}
+    await engine.start()
+    for _ in range(TIMES):
+        for name, (one, text) in asked.items():
+            elapsed = _timed(lambda one=one, text=text: one.sql(text).to_arrow_table())  # type: ignore[misc]
+            seconds.setdefault(name, []).append(elapsed)
+        for name, restrictions in _RESTRICTIONS.items():
+            await asyncio.sleep(_PAUSE)
+            elapsed = await _governed(statement, projection, restrictions, engine)
+            seconds.setdefault(f"governed, {name}", []).append(elapsed)
+    return seconds
 
 
 def _timed(action: Callable[[], object]) -> float:

@@ -99,18 +99,19 @@ async def _stations(dataset: JsonObject) -> Table:
     restrictions = query_restrictions(permission)
     source, names = Path(str(dataset["file"])), [column.name for column in columns]
     plan = plan_query(STATEMENT, table=str(dataset["table"]), columns=columns)
-    statement = site_statement(plan, restrictions, columns)
+    statement = site_statement(plan, restrictions, columns, numbered=True)
 
     def gate() -> None:
-        site_statement(
-            plan_query(STATEMENT, table=str(dataset["table"]), columns=columns), restrictions, columns
-        )
+        asked = plan_query(STATEMENT, table=str(dataset["table"]), columns=columns)
+        site_statement(asked, restrictions, columns, numbered=True)
 
     with tempfile.TemporaryDirectory(prefix="allmende-bench-") as directory:
         projections = ArrowProjections(Path(directory))
-        cold = await _medians(lambda number: projections.materialise(source, names, f"cold {number}"))
-        warm = await _medians(lambda _: projections.materialise(source, names, "cold 0"))
-        projection = await projections.materialise(source, names, "cold 0")
+        cold = await _medians(
+            lambda number: projections.materialise(source, names, f"cold {number}", numbered=True)
+        )
+        warm = await _medians(lambda _: projections.materialise(source, names, "cold 0", numbered=True))
+        projection = await projections.materialise(source, names, "cold 0", numbered=True)
         child, partials = await _child(statement, str(dataset["table"]), projection)
     rows = [
         ["gate: parse, allow-list, rewrite", milliseconds(statistics.median(timed(gate, TIMES)))],
