@@ -17,11 +17,11 @@ from connector.adapters.own_credentials import OwnCredentials, create_keys, load
 from connector.adapters.rdf_canonicaliser import RdfCanonicaliser
 from connector.adapters.sql_store import SqlStore
 from connector.evidence.agreements import Party, agreement_statement
-from connector.evidence.decisions import Refusal
+from connector.evidence.decisions import REFUSAL, Decision
 from connector.evidence.ledger import leaf_hash
 from connector.evidence.proofs import verify_proofs
 from connector.ports import Transaction
-from connector.services.recording import record_refusal
+from connector.services.recording import record_decision
 from schemas.strict_json import JsonObject
 
 _SECONDS = 0.5
@@ -159,7 +159,7 @@ async def _fill(store: SqlStore, credentials: OwnCredentials, written: int, size
 
     def work(tx: Transaction) -> None:
         for number in range(written, size):
-            record_refusal(tx, credentials, _refusal(credentials, number))
+            record_decision(tx, credentials, _refusal(credentials, number))
 
     await store.transact(work)
     return max(written, size)
@@ -169,7 +169,7 @@ async def _one_by_one(store: SqlStore, credentials: OwnCredentials, written: int
     began = time.perf_counter()
     for number in range(written, written + _ENTRIES):
         refusal = _refusal(credentials, number)
-        await store.transact(lambda tx, one=refusal: record_refusal(tx, credentials, one))  # type: ignore[misc]
+        await store.transact(lambda tx, one=refusal: record_decision(tx, credentials, one))  # type: ignore[misc]
     return _ENTRIES / (time.perf_counter() - began), written + _ENTRIES
 
 
@@ -177,13 +177,14 @@ async def _at_once(store: SqlStore, credentials: OwnCredentials, written: int) -
     refusals = [_refusal(credentials, number) for number in range(written, written + _ENTRIES)]
     began = time.perf_counter()
     await asyncio.gather(
-        *(store.transact(lambda tx, one=one: record_refusal(tx, credentials, one)) for one in refusals)  # type: ignore[misc]
+        *(store.transact(lambda tx, one=one: record_decision(tx, credentials, one)) for one in refusals)  # type: ignore[misc]
     )
     return _ENTRIES / (time.perf_counter() - began), written + _ENTRIES
 
 
-def _refusal(credentials: OwnCredentials, number: int) -> Refusal:
-    return Refusal(
+def _refusal(credentials: OwnCredentials, number: int) -> Decision:
+    return Decision(
+        kind=REFUSAL,
         identifier=f"urn:uuid:00000000-0000-4000-8000-{number:012}",
         issuer=credentials.did,
         verification_method=credentials.verification_method,

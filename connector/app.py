@@ -57,6 +57,7 @@ from connector.services.asking import AskingQueries
 from connector.services.commissioning import Commissioning
 from connector.services.computing import Computing
 from connector.services.crawling import Crawling
+from connector.services.deciding import Deciding
 from connector.services.delivering import Delivering
 from connector.services.exchanging import NEGOTIATIONS, TRANSFERS
 from connector.services.fetching import Fetching
@@ -72,7 +73,6 @@ from connector.services.publishing import Publishing
 from connector.services.querying import AnsweringQueries
 from connector.services.receipting import Receipting
 from connector.services.receiving import Receiving
-from connector.services.refusing import Refusing
 from connector.services.reporting import Reporting
 from connector.services.retiring import Retiring
 from connector.services.transferring import RECEIVED_PATH, Transferring
@@ -361,7 +361,7 @@ def _identity(settings: Settings, credentials: OwnCredentials, dids: DidIdentity
 
 def _use_cases(world: _World) -> _UseCases:
     workflow = Workflow([setting.rule() for setting in world.settings.workflow])
-    refusing = Refusing(clock=world.clock, identifiers=world.identifiers, credentials=world.credentials)
+    deciding = Deciding(clock=world.clock, identifiers=world.identifiers, credentials=world.credentials)
     negotiating = Negotiating(
         store=world.store,
         clock=world.clock,
@@ -370,7 +370,7 @@ def _use_cases(world: _World) -> _UseCases:
         settings=NegotiationSettings(world.address, world.settings.require_signatures, world.circumstances),
         workflow=workflow,
         wake=world.messages.notify,
-        refusing=refusing,
+        deciding=deciding,
     )
     transferring = Transferring(
         store=world.store,
@@ -380,7 +380,7 @@ def _use_cases(world: _World) -> _UseCases:
         data_plane=world.settings.public_url + DATA_PREFIX,
         workflow=workflow,
         wake=lambda pid: world.messages.notify(pid, TRANSFERS),
-        refusing=refusing,
+        deciding=deciding,
         circumstances=world.circumstances,
     )
     opening = Opening(world.store, transferring, world.messages)
@@ -393,7 +393,7 @@ def _use_cases(world: _World) -> _UseCases:
         consents=world.consents,
         engine=world.engine,
         tier=world.backend.tier,
-        refusing=refusing,
+        deciding=deciding,
         circumstances=world.circumstances,
         noise=OpendpNoise.where_installed(),
     )
@@ -406,7 +406,7 @@ def _use_cases(world: _World) -> _UseCases:
         consents=world.consents,
         backend=world.backend,
         changes=world.computations,
-        refusing=refusing,
+        deciding=deciding,
         circumstances=world.circumstances,
     )
     receipting = Receipting(
@@ -429,7 +429,7 @@ def _use_cases(world: _World) -> _UseCases:
         files=LocalFiles(),
         peers=world.peers,
         transferring=transferring,
-        refusing=refusing,
+        deciding=deciding,
         circumstances=world.circumstances,
     )
     receiving = Receiving(

@@ -261,7 +261,7 @@ class LedgerEntry:
 
     Attributes:
         index: Position, from 0.
-        kind: `agreement`, `retirement`, `refusal`, `query`, `computation` or `download`.
+        kind: `agreement`, `retirement`, `refusal`, `permit`, `query`, `computation` or `download`.
         identifier: IRI of the agreement, decision or receipt.
         agreement_id: IRI of the agreement that it belongs to.
         dataset: IRI of the dataset.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from connector.evidence.decisions import REFUSAL
+from connector.evidence.decisions import DECISION_TYPES
 from connector.evidence.did import DidDocument
 from connector.evidence.documents import canonical, mapping, require_members, text, whole
 from connector.evidence.errors import EvidenceError, LedgerError
@@ -26,7 +26,7 @@ _MOST_NAMED: Final = 5
 _MOST_LEAF_BYTES: Final = 4_000_000
 _TYPES: Final[Mapping[str, str]] = {
     AGREEMENT: "SignedAgreement",
-    REFUSAL: "Refusal",
+    **DECISION_TYPES,
     RETIREMENT: "AgreementRetirement",
     "query": "ReleaseReceipt",
     "computation": "ReleaseReceipt",
@@ -40,7 +40,7 @@ class Line:
 
     Attributes:
         index: Position, from 0.
-        kind: `agreement`, `retirement`, `refusal`, `query`, `computation` or `download`.
+        kind: `agreement`, `retirement`, `refusal`, `permit`, `query`, `computation` or `download`.
         identifier: IRI of the agreement, decision or receipt.
         agreement_id: IRI of the agreement that it belongs to.
         dataset: IRI of the dataset.
@@ -206,7 +206,7 @@ def _require_columns(line: Line) -> None:
     figures = (line.raw_rows_out, line.raw_bytes_out, line.result_bytes_out)
     if (stated, figures) != _said(line.kind, document):
         raise LedgerError("the row does not say what the entry says.")
-    if line.kind not in {AGREEMENT, REFUSAL, RETIREMENT}:
+    if line.kind not in {AGREEMENT, RETIREMENT, *DECISION_TYPES}:
         _require_receipt(line, document)
 
 
@@ -226,7 +226,7 @@ def _said(kind: str, document: JsonObject) -> tuple[tuple[str, str, str], tuple[
         text(mapping(document, "agreement"), "id"),
         text(mapping(document, "dataset"), "id"),
     )
-    if kind in {REFUSAL, RETIREMENT}:
+    if kind in {RETIREMENT, *DECISION_TYPES}:
         return names, (0, 0, 0)
     raw = mapping(document, "rawData")
     return names, (whole(raw, "rowsOut"), whole(raw, "bytesOut"), whole(document, "resultBytesOut"))

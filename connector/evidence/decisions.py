@@ -1,7 +1,8 @@
-"""The refusal: a provider's signed statement that it did not let something happen, and why.
+"""The decision: a provider's signed statement that it let something happen or did not, and why.
 
-What was permitted is in its receipt; what was refused is in this, so that the
-ledger holds every decision. The request itself is not in it, only its digest.
+What left is in its receipt, and what both have signed in the agreement; every
+other decision is in this, so that the ledger holds them all. The request itself
+is not in it, only its digest.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,12 @@ from connector.evidence.documents import canonical, exact_moment
 from schemas.strict_json import JsonObject, JsonValue
 
 REFUSAL: Final = "refusal"
-"""Kind of a ledger entry that holds one."""
-REFUSAL_MEMBERS: Final = (
+"""Kind of a ledger entry that holds a decision."""
+PERMIT: Final = "permit"
+"""Kind of a ledger entry that holds a decision to let something begin."""
+DECISION_TYPES: Final[Mapping[str, str]] = {REFUSAL: "Refusal", PERMIT: "Permit"}
+"""What the statement of each kind says that it is."""
+DECISION_MEMBERS: Final = (
     "@context",
     "id",
     "type",
@@ -35,10 +40,11 @@ REFUSAL_MEMBERS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """What was refused.
+class Decision:
+    """What was decided.
 
     Attributes:
+        kind: `refusal` or `permit`.
         identifier: IRI of the decision.
         issuer: DID of the provider.
         verification_method: Identifier of the provider's key.
@@ -48,11 +54,12 @@ class Refusal:
         dataset_id: IRI of the dataset.
         action: Absolute IRI of what was asked for.
         purpose: IRI of the declared purpose; empty where none was declared.
-        request_digest: SHA-256 of the statement, the algorithm or the offer.
+        request_digest: SHA-256 of the statement, the algorithm, the pid or the offer.
         reason: Why, per language.
         decided: When.
     """
 
+    kind: str
     identifier: str
     issuer: str
     verification_method: str
@@ -67,31 +74,31 @@ class Refusal:
     decided: datetime
 
 
-def refusal_statement(refusal: Refusal) -> JsonObject:
-    """What a provider signs about a request that it refused.
+def decision_statement(decision: Decision) -> JsonObject:
+    """What a provider signs about a request that it decided on.
 
     Raises:
         EvidenceError: The time has no zone.
     """
     return {
         "@context": list(CONTEXT),
-        "id": refusal.identifier,
-        "type": "Refusal",
-        "issuer": refusal.issuer,
-        "requester": refusal.requester,
-        "agreement": {"id": refusal.agreement_id},
-        "dataset": {"id": refusal.dataset_id},
-        "action": refusal.action,
-        "purpose": refusal.purpose,
-        "requestDigest": refusal.request_digest,
-        "reason": dict(refusal.reason),
-        "decided": exact_moment(refusal.decided, "The time of a decision"),
+        "id": decision.identifier,
+        "type": DECISION_TYPES[decision.kind],
+        "issuer": decision.issuer,
+        "requester": decision.requester,
+        "agreement": {"id": decision.agreement_id},
+        "dataset": {"id": decision.dataset_id},
+        "action": decision.action,
+        "purpose": decision.purpose,
+        "requestDigest": decision.request_digest,
+        "reason": dict(decision.reason),
+        "decided": exact_moment(decision.decided, "The time of a decision"),
         "contextDigests": dict(CONTEXT_DIGESTS),
-        "verificationMethod": refusal.verification_method,
-        "didDocumentDigest": refusal.did_document_digest,
+        "verificationMethod": decision.verification_method,
+        "didDocumentDigest": decision.did_document_digest,
     }
 
 
-def refusal_leaf(signed_refusal: Mapping[str, JsonValue]) -> bytes:
-    """What the ledger stores and hashes for a refusal: its canonical bytes, proof included."""
-    return canonical(signed_refusal)
+def decision_leaf(signed_decision: Mapping[str, JsonValue]) -> bytes:
+    """What the ledger stores and hashes for a decision: its canonical bytes, proof included."""
+    return canonical(signed_decision)

@@ -36,8 +36,8 @@ from connector.queries.errors import (
     QueryTimeoutError,
 )
 from connector.services.accessing import AccessDeniedError, UseRefusedError
+from connector.services.deciding import TooManyRefusalsError
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
-from connector.services.refusing import TooManyRefusalsError
 from policies.errors import PolicyRefusedError
 from policies.model import LanguageMap
 from schemas.dcp import DefinitionNotSupportedError

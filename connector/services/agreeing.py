@@ -210,11 +210,15 @@ class Agreeing:
 
 def enter_ledger(
     tx: Transaction, credentials: Credentials, record: ContractNegotiation, now: datetime
-) -> None:
-    """A finalised agreement that both parties have signed becomes a file and a line of the ledger."""
+) -> bool:
+    """A finalised agreement that both parties have signed becomes a file and a line of the ledger.
+
+    Returns:
+        Whether it has.
+    """
     agreement = tx.agreement(record.agreement_id or "")
     if agreement is None or agreement.statement is None or not agreement.signed:
-        return
+        return False
     append(
         tx,
         credentials,
@@ -232,6 +236,7 @@ def enter_ledger(
         ),
     )
     tx.save_document(agreement.identifier, agreement_file(agreement.statement, agreement.documents))
+    return True
 
 
 def missing_signature(agreement: ContractAgreement, published: PublishedDataset) -> LanguageMap | None:

@@ -56,9 +56,9 @@ from connector.services.accessing import (
     take_back,
 )
 from connector.services.consenting import consent_filters
+from connector.services.deciding import Deciding, permitted_under, refused_under
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.receipting import Leaving, release_of
-from connector.services.refusing import Refusing, refused_under
 from connector.services.releasing import record_release
 from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.evaluation import Where
@@ -113,7 +113,7 @@ class Computing:
         consents: Reads registers of consents.
         backend: The sandbox.
         changes: Tells who waits.
-        refusing: Writes refusals into the ledger.
+        deciding: Writes decisions into the ledger.
         circumstances: What we state about ourselves, the calendar and our partners.
     """
 
@@ -128,7 +128,7 @@ class Computing:
         consents: ConsentRegisters,
         backend: ComputeBackend,
         changes: Changes,
-        refusing: Refusing,
+        deciding: Deciding,
         circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
@@ -140,7 +140,7 @@ class Computing:
         self._backend = backend
         self._circumstances = circumstances
         self._changes = changes
-        self._refusing = refusing
+        self._deciding = deciding
         self._under_way: set[str] = set()
 
     # what the consumer asks for
@@ -190,7 +190,7 @@ class Computing:
                     request_digest=algorithm,
                     repeatable=hashlib.sha256(asked.encode()).hexdigest(),
                 )
-                self._refusing.tell(tx, refused)
+                self._deciding.tell(tx, refused)
 
         await self._store.transact(work)
 
@@ -451,6 +451,14 @@ class Computing:
             updated=now,
             granted=granted,
         )
+        begins = permitted_under(
+            access.agreement,
+            permission.identifier,
+            action=COMPUTE_ACTION,
+            purpose=record.purpose,
+            request_digest=algorithm,
+        )
+        self._deciding.permit(tx, begins)
         return _moved(record, ComputationEvent.APPROVAL, now)
 
     def _restrictions(self, access: Access, record: Computation) -> ComputationRestrictions:
@@ -536,7 +544,7 @@ class Computing:
                 purpose=record.purpose,
                 request_digest=record.algorithm_digest,
             )
-            self._refusing.write(tx, refused, account=agreement.identifier)
+            self._deciding.write(tx, refused, account=agreement.identifier)
         return ended
 
     def _end(self, record: Computation, reason: LanguageMap, now: datetime) -> Computation:

@@ -42,9 +42,9 @@ from connector.services.accessing import (
     permitted,
     reserve,
 )
+from connector.services.deciding import Deciding, refused_under
 from connector.services.delivering import reason_in
 from connector.services.receipting import DOWNLOAD, RECEIPT_HEADER, Leaving, release_of
-from connector.services.refusing import Refusing, refused_under
 from connector.services.releasing import record_release
 from connector.services.transferring import Transferring
 from policies.actions import RAW
@@ -145,7 +145,7 @@ class HandingOver:
         files: Reads data files.
         peers: Takes a push to its destination.
         transferring: Knows which pushes are due, and ends them.
-        refusing: Writes refusals into the ledger.
+        deciding: Writes decisions into the ledger.
         circumstances: What we state about ourselves, the calendar and our partners.
     """
 
@@ -159,7 +159,7 @@ class HandingOver:
         files: DataFiles,
         peers: Peers,
         transferring: Transferring,
-        refusing: Refusing,
+        deciding: Deciding,
         circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
@@ -169,7 +169,7 @@ class HandingOver:
         self._files = files
         self._peers = peers
         self._transferring = transferring
-        self._refusing = refusing
+        self._deciding = deciding
         self._circumstances = circumstances
         self._under_way: set[str] = set()
 
@@ -232,7 +232,7 @@ class HandingOver:
                     purpose=None,
                     request_digest=hashlib.sha256(agreement.dataset.encode()).hexdigest(),
                 )
-                self._refusing.tell(tx, refused)
+                self._deciding.tell(tx, refused)
 
         await self._store.transact(work)
 

@@ -31,6 +31,7 @@ from connector.protocol.negotiation import (
 )
 from connector.protocol.workflow import NEGOTIATION_ACTIONS, Action, Situation, Workflow
 from connector.services.agreeing import Agreeing, enter_ledger, states_same_rules
+from connector.services.deciding import Decided, Deciding
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -45,7 +46,6 @@ from connector.services.exchanging import (
     send,
 )
 from connector.services.inheriting import taken_over
-from connector.services.refusing import Refused, Refusing
 from policies.actions import USE
 from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.errors import PolicyRefusedError
@@ -118,7 +118,7 @@ class Negotiating:
         settings: How we negotiate.
         workflow: Rules that override what policies decide.
         wake: Called with the pid of an exchange that has moved.
-        refusing: Writes refusals into the ledger.
+        deciding: Writes decisions into the ledger.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Negotiating:
         settings: NegotiationSettings,
         workflow: Workflow,
         wake: Wake,
-        refusing: Refusing,
+        deciding: Deciding,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -141,7 +141,7 @@ class Negotiating:
         self._workflow = workflow
         self._agreeing = Agreeing(identifiers=identifiers, credentials=credentials, address=settings.address)
         self._wake = wake
-        self._refusing = refusing
+        self._deciding = deciding
 
     # what the steward and the query API ask for
 
@@ -276,7 +276,7 @@ class Negotiating:
 
         def take(tx: Transaction) -> StoredAnswer:
             # Later messages need no such limit: a negotiation is refused once, and then it is over.
-            self._refusing.require_patience(participant.did)
+            self._deciding.require_patience(participant.did)
             record = self._open(tx, participant, message, now)
             record = moved(record, receive(exchange_of(record), _kind(message)), now)
             tx.save_negotiation(self._react(tx, record, now))
@@ -333,7 +333,7 @@ class Negotiating:
             return
         record = accepted(record, answer, now)
         if record.state is NegotiationState.FINALIZED:
-            enter_ledger(tx, self._credentials, record, now)
+            self._enter(tx, record, now)
         tx.save_negotiation(self._react(tx, record, now))
 
     def refused(self, tx: Transaction, pid: str, reason: str, now: datetime) -> None:
@@ -385,6 +385,21 @@ class Negotiating:
             signing=isinstance(signing, list) and SIGNING in signing,
         )
 
+    def _enter(self, tx: Transaction, record: ContractNegotiation, now: datetime) -> None:
+        """A contract comes into force: what both have signed enters the ledger, or else our decision does."""
+        if enter_ledger(tx, self._credentials, record, now) or record.role is not Party.PROVIDER:
+            return
+        decided = Decided(
+            requester=record.peer,
+            agreement_id=record.agreement_id or record.pid,
+            dataset=record.dataset,
+            action=USE,
+            purpose=record.purpose,
+            request_digest=digest(record.offer),
+            reason=_WITHOUT_SIGNATURES,
+        )
+        self._deciding.permit(tx, decided)
+
     def _absorb(
         self,
         tx: Transaction,
@@ -411,7 +426,7 @@ class Negotiating:
                 return record
             case dsp.ContractNegotiationEventMessage():
                 if record.state is NegotiationState.FINALIZED:
-                    enter_ledger(tx, self._credentials, record, now)
+                    self._enter(tx, record, now)
                 return record
             case dsp.ContractNegotiationTerminationMessage():
                 return replace(record, reason=message.said)
@@ -528,7 +543,7 @@ class Negotiating:
             agreement = self._agreeing.grant(tx, record, now)
             record = replace(record, agreement_id=agreement.identifier)
         if kind is NegotiationMessage.TERMINATION and record.role is Party.PROVIDER:
-            self._refusing.write(tx, _refused(record), account=record.peer)
+            self._deciding.write(tx, _refused(record), account=record.peer)
         message = self._message(tx, record, kind).model_copy(update={"id": self._identifiers.new()})
         path = f"/negotiations/{record.peer_pid}/{_PATHS[kind]}"
         return send(tx, record, Letter(kind, path, dsp.to_wire(message), delay), now)
@@ -640,14 +655,20 @@ _PARENTS_WERE_MISSING: Final[LanguageMap] = {
 }
 
 
+_WITHOUT_SIGNATURES: LanguageMap = {
+    "de": "Der Vertrag ist in Kraft, aber nicht von beiden Seiten unterschrieben.",
+    "en": "The agreement is in force, but not signed by both parties.",
+}
+
+
 def _words_of_a_person(words: str) -> LanguageMap:
     """What a person or a partner has said: nobody translates it."""
     return {"de": words, "en": words}
 
 
-def _refused(record: ContractNegotiation) -> Refused:
+def _refused(record: ContractNegotiation) -> Decided:
     """The contract that we do not grant; its reason is the one that the consumer is told."""
-    return Refused(
+    return Decided(
         requester=record.peer,
         agreement_id=record.pid,
         dataset=record.dataset,

@@ -55,9 +55,9 @@ from connector.services.accessing import (
 )
 from connector.services.auditing import QueryHistories, View, examine
 from connector.services.consenting import consent_filters
+from connector.services.deciding import Decided, Deciding, TooManyRefusalsError, refused_under
 from connector.services.noising import EpsilonSpentError, Inquiry, Noised, Noising
 from connector.services.receipting import Leaving, release_of
-from connector.services.refusing import Refused, Refusing, TooManyRefusalsError, refused_under
 from connector.services.releasing import record_release
 from policies.circumstances import NOTHING_STATED, Circumstances
 from policies.evaluation import Where
@@ -109,7 +109,7 @@ class AnsweringQueries:
         consents: Reads registers of consents.
         engine: Runs our statements in a sandbox.
         tier: Sandbox measures in force, for the receipt.
-        refusing: Writes refusals into the ledger.
+        deciding: Writes decisions into the ledger.
         circumstances: What we state about ourselves, the calendar and our partners.
         noise: Draws noise; None where the extra `dp` is not installed.
     """
@@ -125,7 +125,7 @@ class AnsweringQueries:
         consents: ConsentRegisters,
         engine: QueryEngine,
         tier: str,
-        refusing: Refusing,
+        deciding: Deciding,
         circumstances: Circumstances = NOTHING_STATED,
         noise: Noise | None = None,
     ) -> None:
@@ -137,7 +137,7 @@ class AnsweringQueries:
         self._consents = consents
         self._engine = engine
         self._tier = tier
-        self._refusing = refusing
+        self._deciding = deciding
         self._circumstances = circumstances
         self._histories = QueryHistories(engine)
         self._noising = Noising(store=store, clock=clock, identifiers=identifiers, engine=engine, noise=noise)
@@ -355,7 +355,7 @@ class AnsweringQueries:
         def work(tx: Transaction) -> None:
             agreement = agreement_behind(tx, token)
             if agreement is not None:
-                self._refusing.tell(tx, _refused(agreement, statement, purpose, reason))
+                self._deciding.tell(tx, _refused(agreement, statement, purpose, reason))
 
         await self._store.transact(work)
 
@@ -371,7 +371,7 @@ class AnsweringQueries:
         refused = _refused(access.agreement, statement, record.purpose, reason)
 
         def work(tx: Transaction) -> None:
-            self._refusing.tell(tx, refused)
+            self._deciding.tell(tx, refused)
             if spent is not None:
                 close_use(tx, spent.receipt)
             tx.save_query(record)
@@ -403,7 +403,7 @@ class AnsweringQueries:
             if isinstance(failure, UseRefusedError):
                 # It was permitted when it was asked, and is not any more.
                 refused = _refused(admission.access.agreement, statement, record.purpose, failure.reason)
-                self._refusing.write(tx, refused, account=agreement)
+                self._deciding.write(tx, refused, account=agreement)
             tx.save_query(record)
 
         await self._store.transact(work)
@@ -429,7 +429,7 @@ class AnsweringQueries:
 
 def _refused(
     agreement: ContractAgreement, statement: str, purpose: str | None, reason: LanguageMap
-) -> Refused:
+) -> Decided:
     return refused_under(
         agreement,
         reason,

@@ -4,7 +4,7 @@ Source:
     docs/evidence.md
 """
 
-from connector.evidence.decisions import REFUSAL, Refusal, refusal_leaf, refusal_statement
+from connector.evidence.decisions import Decision, decision_leaf, decision_statement
 from connector.evidence.ledger import Frontier, frontier_of, leaf_hash, tree_head
 from connector.evidence.receipts import Inclusion
 from connector.ports import Credentials, KnownHead, LedgerEntry, Transaction
@@ -58,28 +58,28 @@ def frontier(tx: Transaction, did: str) -> Frontier:
     return frontier_of(tx.ledger_hashes())
 
 
-def record_refusal(tx: Transaction, credentials: Credentials, refusal: Refusal) -> None:
-    """Sign a refusal and write it into the ledger.
+def record_decision(tx: Transaction, credentials: Credentials, decision: Decision) -> None:
+    """Sign a decision and write it into the ledger.
 
     Args:
-        tx: The transaction that also notes the refusal: nothing is answered without it.
+        tx: The transaction in which it takes effect: nothing is answered without it.
         credentials: Who signs.
-        refusal: What was refused, and why.
+        decision: What was decided, and why.
 
     Raises:
         LedgerDamagedError: The ledger was shortened.
     """
-    signed = credentials.prove(refusal_statement(refusal), refusal.decided)
+    signed = credentials.prove(decision_statement(decision), decision.decided)
     entry = LedgerEntry(
         index=tx.ledger_size(),
-        kind=REFUSAL,
-        identifier=refusal.identifier,
-        agreement_id=refusal.agreement_id,
-        dataset=refusal.dataset_id,
-        leaf=refusal_leaf(signed),
+        kind=decision.kind,
+        identifier=decision.identifier,
+        agreement_id=decision.agreement_id,
+        dataset=decision.dataset_id,
+        leaf=decision_leaf(signed),
         raw_rows_out=0,
         raw_bytes_out=0,
         result_bytes_out=0,
-        recorded=refusal.decided,
+        recorded=decision.decided,
     )
     append(tx, credentials, entry)

@@ -25,6 +25,7 @@ from connector.protocol.transfer import (
 )
 from connector.protocol.workflow import TRANSFER_ACTIONS, Situation, Workflow
 from connector.services.agreeing import missing_signature
+from connector.services.deciding import Decided, Deciding, permitted_under, refused_under
 from connector.services.exchanging import (
     Delivery,
     Letter,
@@ -38,7 +39,6 @@ from connector.services.exchanging import (
     once,
     send,
 )
-from connector.services.refusing import Refused, Refusing, refused_under
 from policies.actions import COMPUTE, QUERY, REPRODUCE, USE
 from policies.circumstances import NOTHING_STATED, Circumstances, Uses
 from policies.evaluation import Request, Where, evaluate
@@ -96,7 +96,7 @@ class Transferring:
         data_plane: Base address of our data plane.
         workflow: Rules that override what a provider does by itself.
         wake: Called with the pid of an exchange that has moved.
-        refusing: Writes refusals into the ledger.
+        deciding: Writes decisions into the ledger.
         circumstances: What we state about ourselves, the calendar and our partners.
     """
 
@@ -110,7 +110,7 @@ class Transferring:
         data_plane: str,
         workflow: Workflow,
         wake: Wake,
-        refusing: Refusing,
+        deciding: Deciding,
         circumstances: Circumstances = NOTHING_STATED,
     ) -> None:
         self._store = store
@@ -120,7 +120,7 @@ class Transferring:
         self._data_plane = data_plane
         self._workflow = workflow
         self._wake = wake
-        self._refusing = refusing
+        self._deciding = deciding
         self._circumstances = circumstances
         # Filled inside transactions, which run in a thread of their own.
         self._pushes: SimpleQueue[str] = SimpleQueue()
@@ -230,7 +230,7 @@ class Transferring:
             return await self._store.transact(lambda tx: once(tx, delivery, now, lambda: take(tx)))
         except StartRefusedError as refusal:
             refused = _refused(refusal, message, delivery)
-            await self._store.transact(lambda tx: self._refusing.tell(tx, refused))
+            await self._store.transact(lambda tx: self._deciding.tell(tx, refused))
             raise
 
     async def received(
@@ -327,13 +327,21 @@ class Transferring:
             raise UnknownExchangeError(message.agreement_id)
         _require_finalised(tx, agreement)
         _require_signed(tx, agreement)
-        _require_startable(tx, agreement, now, self._circumstances)
+        permission = _start_permission(tx, agreement, now, self._circumstances)
         if message.format not in tuple(TransferFormat):
             raise RequestRefusedError(
                 f"The format {message.format!r} is not on offer; offered are: {', '.join(TransferFormat)}."
             )
         if message.format in RAW_FORMATS:
             _require_raw_data(tx, agreement, message.format)
+        begins = permitted_under(
+            agreement,
+            permission,
+            action=_ACTIONS.get(message.format, USE),
+            purpose=None,
+            request_digest=_request_digest(message),
+        )
+        self._deciding.permit(tx, begins)
         return TransferProcess(
             pid=self._identifiers.new(),
             role=Party.PROVIDER,
@@ -529,16 +537,20 @@ def _require_finalised(tx: Transaction, agreement: ContractAgreement) -> None:
         raise RequestRefusedError(f"The agreement is not in force: its negotiation is {state}.")
 
 
-def _refused(refusal: StartRefusedError, message: dsp.TransferRequestMessage, delivery: Delivery) -> Refused:
+def _refused(refusal: StartRefusedError, message: dsp.TransferRequestMessage, delivery: Delivery) -> Decided:
     """A refused start; the same message may arrive again, and is noted once."""
     return refused_under(
         refusal.agreement,
         refusal.reason,
         action=_ACTIONS.get(message.format, USE),
         purpose=None,
-        request_digest=hashlib.sha256(message.consumer_pid.encode()).hexdigest(),
+        request_digest=_request_digest(message),
         repeatable=hashlib.sha256(delivery.body).hexdigest(),
     )
+
+
+def _request_digest(message: dsp.TransferRequestMessage) -> str:
+    return hashlib.sha256(message.consumer_pid.encode()).hexdigest()
 
 
 _ACTIONS: Final[Mapping[str, str]] = {
@@ -567,13 +579,13 @@ def _require_signed(tx: Transaction, agreement: ContractAgreement) -> None:
         raise StartRefusedError(agreement, unsigned)
 
 
-def _require_startable(
+def _start_permission(
     tx: Transaction, agreement: ContractAgreement, now: datetime, circumstances: Circumstances
-) -> None:
-    """Refuse access that the agreement does not permit at this moment, whatever it is used for later.
+) -> str:
+    """The rule that permits access at this moment, whatever it is used for later.
 
     Raises:
-        RequestRefusedError: No permission is active, such as after the agreed time.
+        StartRefusedError: No permission is active, such as after the agreed time.
     """
     policy = parse_policy(agreement.document)
     negotiation = tx.negotiation(agreement.negotiation)
@@ -589,12 +601,12 @@ def _require_startable(
         )
         for permission in policy.permissions
     ]
-    if not any(decision.permitted for decision in decisions):
-        first = decisions[0] if decisions else None
-        reason = (
-            {language: first.explain(language) for language in ("de", "en")} if first else _PERMITS_NOTHING
-        )
-        raise StartRefusedError(agreement, reason)
+    for decision in decisions:
+        if decision.permission is not None and decision.permitted:
+            return decision.permission.identifier
+    first = decisions[0] if decisions else None
+    reason = {language: first.explain(language) for language in ("de", "en")} if first else _PERMITS_NOTHING
+    raise StartRefusedError(agreement, reason)
 
 
 def _usable(record: TransferProcess, agreement_id: str, transfer_format: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.services import refusing
+from connector.services import deciding
 from tests.region.conftest import RAW_OFFER
 from tests.region.participants import (
     JOB,
@@ -196,7 +196,7 @@ async def test_a_refused_negotiation_is_noted(published: Region) -> None:
 async def test_a_flood_of_refused_queries_does_not_fill_the_disk(
     contracted: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusing, "MOST_REFUSALS", 3)
+    monkeypatch.setattr(deciding, "MOST_REFUSALS", 3)
     pid = await started(contracted, QUERY)
     bodies = [{"statement": f"{ROWS} LIMIT {number}"} for number in range(6)]
 
@@ -210,7 +210,7 @@ async def test_a_flood_of_refused_queries_does_not_fill_the_disk(
 async def test_a_flood_of_refused_negotiations_does_not_fill_the_disk(
     published: Region, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusing, "MOST_REFUSALS", 2)
+    monkeypatch.setattr(deciding, "MOST_REFUSALS", 2)
     for _ in range(4):
         assert (await published.negotiate(published.rheinaue, purpose=MARKETING))["state"] == "TERMINATED"
 
