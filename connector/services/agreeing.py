@@ -31,8 +31,10 @@ from policies.odrl import parse_policy
 from policies.refinement import same_rules
 from schemas.strict_json import JsonObject
 
-RULES = ("profile", "permission", "prohibition", "obligation")
+RULES = ("profile", "permission", "prohibition", "obligation", "conflict")
 """What an agreement takes over from its offer, unchanged."""
+_NO_RULES = frozenset({"@context", "@id", "@type", "target", "assigner", "assignee", "timestamp"})
+"""What a policy says about itself and the parties: all else may change what it means."""
 
 
 class Agreeing:
@@ -258,8 +260,16 @@ _UNSIGNED: LanguageMap = {
 
 
 def states_same_rules(left: JsonObject, right: JsonObject) -> bool:
-    """Whether two policies have the same rules in the same words: then nobody has to interpret them."""
-    return all(left.get(name) == right.get(name) for name in RULES)
+    """Whether two policies have the same rules in the same words: then nobody has to interpret them.
+
+    A member that is unknown here counts, so that nothing is passed over: whoever
+    interprets the policy then refuses it by name.
+    """
+    return _meaning(left) == _meaning(right)
+
+
+def _meaning(policy: JsonObject) -> JsonObject:
+    return {name: value for name, value in policy.items() if name not in _NO_RULES}
 
 
 def _require_negotiated(record: ContractNegotiation, agreement: JsonObject, own: str) -> None:

@@ -152,6 +152,29 @@ async def test_a_request_that_takes_over_a_kept_parent_is_agreed_with_all_its_ru
     assert not [name for name in document if "inheritFrom" in name]
 
 
+PASSED_OVER = [
+    ("conflict", "perm", "prohibition always wins"),
+    ("odrl:conflict", "perm", "prohibition always wins"),
+    ("http://www.w3.org/ns/odrl/2/conflict", "perm", "prohibition always wins"),
+    ("hasPolicy", "urn:x", "hasPolicy"),
+    ("https://w3id.org/allmende/policy/v1#more", "urn:x", "cannot be skipped"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"), PASSED_OVER, ids=[f"{key.rpartition('/')[2]}" for key, _, _ in PASSED_OVER]
+)
+async def test_a_request_in_the_words_of_the_offer_with_one_word_more_is_not_taken_for_the_offer(
+    region: Region, tmp_path_factory: pytest.TempPathFactory, key: str, value: str, said: str
+) -> None:
+    stranger = Stranger(tmp_path_factory.mktemp("stranger"), region.network)
+    wanted = {name: member for name, member in heir().items() if name != "inheritFrom"} | {key: value}
+
+    reason = await refused_request(region, stranger, request_by("c", wanted))
+
+    assert said in reason
+
+
 async def test_a_counter_offer_with_a_parent_that_is_not_at_hand_ends_the_negotiation(
     region: Region,
 ) -> None:
