@@ -23,6 +23,7 @@ from rdflib.term import Node
 
 from catalog.errors import CatalogContentError
 from catalog.model import Catalog, Dataset, dataset_page
+from policies.enforcement_map import in_running_text
 from policies.model import AnyConstraint, Constraint, Duty, LanguageMap, Permission, Policy, Prohibition
 from policies.terms import classify
 from schemas import vocabulary
@@ -223,10 +224,7 @@ def _add_distribution(graph: Graph, page: str, dataset: Dataset, catalog: Catalo
 def _add_rights(graph: Graph, page: str, policy: Policy) -> URIRef:
     node = URIRef(f"{page}#rights")
     graph.add((node, RDF.type, DCTERMS.RightsStatement))
-    uses = classify(policy)
-    for language in ("de", "en"):
-        text = " ".join(use.text[language] for use in uses)
-        graph.add((node, RDFS.label, Literal(text, lang=language)))
+    _add_texts(graph, node, RDFS.label, in_running_text(classify(policy)))
     return node
 
 

@@ -4,9 +4,7 @@ import json
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -18,6 +16,7 @@ from catalog.dcat import TURTLE, serialise
 from catalog.rdf import to_graph
 from connector.adapters.system_clock import SystemClock
 from policies.catena_x import CATENA_X
+from policies.enforcement_map import MapEntry, arranged
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Decision, Facts, Request, assess, survey
 from policies.explanation import named, read_to_explain
@@ -245,17 +244,28 @@ def _document(path: Path) -> JsonObject:
 
 def _table(uses: tuple[TermUse, ...], language: Language) -> list[str]:
     """Lay out the map: one line per term under the rule that it belongs to, notes below it."""
-    rows = [_row(use, language) for use in uses]
     headings = _HEADINGS[language]
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(3)]
+    rows = (headings, *(_row(use, language) for use in uses))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [_line(headings, widths)]
-    for rule, members in groupby(zip(uses, rows, strict=True), key=lambda pair: pair[0].rule):
+    for rule, members in groupby(uses, key=lambda use: use.rule):
         lines += ["", _heading(rule, language)]
-        for use, row in members:
-            lines.append(_line(row, widths))
-            if use.note is not None:
-                lines.append(" " * (sum(widths) + 8) + use.note[language])
+        for entry in arranged(members):
+            lines += _entry(entry, language, widths)
     return lines
+
+
+def _entry(entry: MapEntry, language: Language, widths: list[int], mark: str = "") -> Iterator[str]:
+    """Lay out a term, or what joins several and those below it, numbered and further in."""
+    if isinstance(entry, TermUse):
+        *cells, statement = _row(entry, language)
+        yield _line((*cells, mark + statement), widths)
+        if entry.note is not None:
+            yield _line(("", "", "", " " * len(mark) + entry.note[language]), widths)
+        return
+    yield _line(("", "", "", f"{mark}{entry.head[language]}:"), widths)
+    for number, member in enumerate(entry.members, 1):
+        yield from _entry(member, language, widths, " " * (len(mark) + 2) + f"{number}. ")
 
 
 def _row(use: TermUse, language: Language) -> tuple[str, str, str, str]:
@@ -287,6 +297,7 @@ def _as_json(use: TermUse) -> JsonObject:
         "term": use.term,
         "level": use.level.value,
         "where": [station.value for station in use.where],
+        "within": [dict(part.written) for part in use.within],
         "sentence": dict(use.text),
     }
 

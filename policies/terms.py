@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from policies.actions import ACTIONS, RAW, SERVED, USE, includes
+from policies.conditions import Condition, Part, conditions_of
 from policies.errors import PolicyRefusedError
 from policies.left_operands import (
     ASSIGNEE,
@@ -30,10 +31,8 @@ from policies.left_operands import (
     Where,
 )
 from policies.model import (
-    AnyConstraint,
     AnyRule,
     Conflict,
-    Connective,
     Constraint,
     Duty,
     LanguageMap,
@@ -46,6 +45,7 @@ from policies.restrictions import values_in
 from policies.values import read_value
 from policies.wording import (
     action_name,
+    as_condition,
     as_limit,
     as_permission,
     as_prohibition,
@@ -92,6 +92,10 @@ class TermUse:
         statement: What it says, in German and English.
         note: What its level alone does not say: what enforcement does not
             reach, or why it is refused; None where there is nothing to add.
+        within: Its place in each group of conditions that it stands in, the
+            outermost one first; empty where it counts by itself. Whoever shows
+            a term that stands in a group has to show the group, too
+            (`policies.enforcement_map.arranged`).
     """
 
     rule: str
@@ -100,11 +104,26 @@ class TermUse:
     where: tuple[Where, ...]
     statement: LanguageMap
     note: LanguageMap | None = None
+    within: tuple[Part, ...] = ()
 
     @property
     def text(self) -> LanguageMap:
-        """What it says and what it is worth, in German and English."""
+        """What it says, what that is joined with and what it is worth, in German and English."""
+        return together((*map(_place_in_words, self.within), self.own_text))
+
+    @property
+    def own_text(self) -> LanguageMap:
+        """What it says and what it is worth, for who shows the group around it."""
         return together((self.statement, *_verdict(self)))
+
+
+def _place_in_words(part: Part) -> LanguageMap:
+    return sentence(
+        "{head}; Bedingung {position}:",
+        "{head}; condition {position}:",
+        head=part.head,
+        position=str(part.position),
+    )
 
 
 def stations_in_words(where: tuple[Where, ...]) -> LanguageMap:
@@ -242,10 +261,10 @@ def _permission_uses(permission: Permission) -> Iterator[TermUse]:
     yield from _scope_uses(permission.identifier, permission)
     worth = _worth_of_permitting(permission.action)
     yield _use(permission.identifier, permission.action, worth, as_permission(permission.action))
-    for constraint in (*permission.constraints, *permission.refinements):
-        for part, optional in _parts(constraint):
-            limit = _worth_in_permission(part, permission.action, optional=optional)
-            yield _use(permission.identifier, part.left_operand, limit, as_limit(part))
+    for condition in conditions_of(permission.identifier, permission):
+        limit = _worth_in_permission(condition, permission.action)
+        part = condition.comparison
+        yield _use(permission.identifier, part.left_operand, limit, as_limit(part), condition.within)
     yield from _second_values(permission)
     yield from _noise_uses(permission)
     for duty in permission.duties:
@@ -303,29 +322,29 @@ def _beside_noise(permission: Permission, term: str, de: str, en: str) -> TermUs
 
 def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
     yield from _scope_uses(prohibition.identifier, prohibition)
+    conditions = conditions_of(prohibition.identifier, prohibition)
     worth = _worth_of_prohibiting(prohibition.action)
-    if worth.level is Enforcement.ENFORCED and _depends_on_a_promise(prohibition):
+    if worth.level is Enforcement.ENFORCED and any(map(_is_promised, conditions)):
         worth = _DECLARED
     yield _use(prohibition.identifier, prohibition.action, worth, as_prohibition(prohibition.action))
-    for constraint in (*prohibition.constraints, *prohibition.refinements):
-        for part, _ in _parts(constraint):
-            yield _use(
-                prohibition.identifier,
-                part.left_operand,
-                _worth_in_prohibition(part, prohibition.action, worth),
-                as_trigger(part),
-            )
+    for condition in conditions:
+        limit = _worth_in_prohibition(condition.comparison, prohibition.action, worth)
+        yield _trigger(prohibition.identifier, condition, limit)
     for position, remedy in enumerate(prohibition.remedies):
         yield from _promise_uses(f"{prohibition.identifier}/remedy/{position}", remedy)
 
 
-def _depends_on_a_promise(prohibition: Prohibition) -> bool:
-    """Tell whether nobody here can see if a prohibition applies."""
-    return any(
-        part.left_operand in LEFT_OPERANDS and LEFT_OPERANDS[part.left_operand].declared
-        for constraint in (*prohibition.constraints, *prohibition.refinements)
-        for part, _ in _parts(constraint)
-    )
+def _is_promised(condition: Condition) -> bool:
+    """Tell whether nobody here can see if a condition holds."""
+    operand = LEFT_OPERANDS.get(condition.comparison.left_operand)
+    return operand is not None and operand.declared
+
+
+def _trigger(rule: str, condition: Condition, worth: _Worth) -> TermUse:
+    """Say when a prohibition or a duty holds; the head of a group says so for all of its conditions."""
+    said = as_condition if condition.within else as_trigger
+    part = condition.comparison
+    return _use(rule, part.left_operand, worth, said(part), condition.within)
 
 
 def _promise_uses(rule: str, duty: Duty) -> Iterator[TermUse]:
@@ -337,21 +356,10 @@ def _promise_uses(rule: str, duty: Duty) -> Iterator[TermUse]:
     for function, party in duty.functions:
         text = sentence("Beteiligt ist {party}.", "Involved is {party}.", party=party)
         yield _use(rule, function, _DECLARED, text)
-    for constraint in (*duty.constraints, *duty.refinements):
-        for part, _ in _parts(constraint):
-            yield _use(rule, part.left_operand, _worth_in_promise(part), as_trigger(part))
+    for condition in conditions_of(rule, duty):
+        yield _trigger(rule, condition, _worth_in_promise(condition.comparison))
     for position, consequence in enumerate(duty.consequences):
         yield from _promise_uses(f"{rule}/consequence/{position}", consequence)
-
-
-def _parts(constraint: AnyConstraint, *, optional: bool = False) -> Iterator[tuple[Constraint, bool]]:
-    """Yield each comparison, and whether another one may stand in for it."""
-    if isinstance(constraint, Constraint):
-        yield constraint, optional
-        return
-    alternative = constraint.connective in {Connective.OR, Connective.XONE}
-    for operand in constraint.operands:
-        yield from _parts(operand, optional=optional or alternative)
 
 
 _NO_PRECONDITION: Final[LanguageMap] = {
@@ -376,7 +384,8 @@ def _worth_of_prohibiting(action: str) -> _Worth:
     return _DECLARED if action in ACTIONS else _refused_term(action)
 
 
-def _worth_in_permission(constraint: Constraint, action: str, *, optional: bool) -> _Worth:
+def _worth_in_permission(condition: Condition, action: str) -> _Worth:
+    constraint, optional = condition.comparison, condition.optional
     worth = _worth_of_comparison(constraint)
     operand = LEFT_OPERANDS.get(constraint.left_operand)
     if worth.level is Enforcement.REFUSED or operand is None:
@@ -503,10 +512,12 @@ def _refused_term(term: str) -> _Worth:
     return _refused("Der Ausdruck {term} ist unbekannt.", "The term {term} is unknown.", term=term)
 
 
-def _use(rule: str, term: str, worth: _Worth, statement: LanguageMap) -> TermUse:
+def _use(
+    rule: str, term: str, worth: _Worth, statement: LanguageMap, within: tuple[Part, ...] = ()
+) -> TermUse:
     remark = LEFT_OPERANDS[term].remark if term in LEFT_OPERANDS else None
     note = worth.reason if worth.level is Enforcement.REFUSED else remark
-    return TermUse(rule, term, worth.level, worth.where, statement, note)
+    return TermUse(rule, term, worth.level, worth.where, statement, note, within)
 
 
 def _verdict(use: TermUse) -> Iterator[LanguageMap]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from policies import purposes
@@ -179,7 +180,10 @@ def _mask(text: str) -> LanguageMap:
 
 
 _FORMS: Final[Mapping[ValueType, LanguageMap]] = {
-    ValueType.DATE_TIME: {"de": "2027-12-31T23:59:59Z", "en": "2027-12-31T23:59:59Z"},
+    ValueType.DATE_TIME: {
+        "de": "ein Zeitpunkt mit Zeitzone wie 2027-12-31T23:59:59Z",
+        "en": "date and time with a zone, such as 2027-12-31T23:59:59Z",
+    },
     ValueType.COUNT: {"de": "eine ganze Zahl ab 0", "en": "non-negative integer"},
     ValueType.POSITIVE: {"de": "eine ganze Zahl ab 1", "en": "positive integer"},
     ValueType.DECIMAL: {"de": "eine Zahl wie 0.5", "en": "decimal"},
@@ -276,6 +280,68 @@ _CONNECTIVE_WORDS: Final[Mapping[Connective, tuple[str, str]]] = {
 }
 
 
+class GroupHead(StrEnum):
+    """What the head of a group of conditions says."""
+
+    LIMIT = "limit"
+    """What a permission asks for."""
+    TRIGGER = "trigger"
+    """When a prohibition or a duty holds."""
+    NESTED = "nested"
+    """What counts as one condition of the group around it."""
+
+
+_GROUP_HEADS: Final[Mapping[GroupHead, Mapping[Connective, tuple[str, str]]]] = {
+    GroupHead.LIMIT: {
+        Connective.AND: ("Alle {number} Bedingungen müssen gelten", "All {number} conditions must hold"),
+        Connective.OR: (
+            "Mindestens eine von {number} Bedingungen muss gelten",
+            "At least one of {number} conditions must hold",
+        ),
+        Connective.XONE: (
+            "Genau eine von {number} Bedingungen muss gelten",
+            "Exactly one of {number} conditions must hold",
+        ),
+        Connective.AND_SEQUENCE: (
+            "Alle {number} Bedingungen müssen gelten, in dieser Reihenfolge",
+            "All {number} conditions must hold, in this order",
+        ),
+    },
+    GroupHead.TRIGGER: {
+        Connective.AND: (
+            "Gilt, wenn alle {number} Bedingungen zutreffen",
+            "Holds if all {number} conditions are true",
+        ),
+        Connective.OR: (
+            "Gilt, wenn mindestens eine von {number} Bedingungen zutrifft",
+            "Holds if at least one of {number} conditions is true",
+        ),
+        Connective.XONE: (
+            "Gilt, wenn genau eine von {number} Bedingungen zutrifft",
+            "Holds if exactly one of {number} conditions is true",
+        ),
+        Connective.AND_SEQUENCE: (
+            "Gilt, wenn alle {number} Bedingungen zutreffen, in dieser Reihenfolge",
+            "Holds if all {number} conditions are true, in this order",
+        ),
+    },
+    GroupHead.NESTED: {
+        Connective.AND: ("Alle {number} Bedingungen", "All {number} conditions"),
+        Connective.OR: ("Mindestens eine von {number} Bedingungen", "At least one of {number} conditions"),
+        Connective.XONE: ("Genau eine von {number} Bedingungen", "Exactly one of {number} conditions"),
+        Connective.AND_SEQUENCE: (
+            "Alle {number} Bedingungen, in dieser Reihenfolge",
+            "All {number} conditions, in this order",
+        ),
+    },
+}
+
+
+def group_head(connective: Connective, head: GroupHead, number: int) -> LanguageMap:
+    """Say how many conditions of a group have to hold, without a full stop."""
+    return sentence(*_GROUP_HEADS[head][connective], number=str(number))
+
+
 def label(left_operand: str) -> LanguageMap:
     """Name a left operand; by its IRI where it has no name."""
     known = LEFT_OPERANDS.get(left_operand)
@@ -361,6 +427,11 @@ _PROHIBITED_BY_NAME: Final = ("Verboten: {action}.", "Prohibited: {action}.")
 def as_trigger(constraint: AnyConstraint) -> LanguageMap:
     """Say when a prohibition or an obligation holds, as a whole sentence."""
     return sentence("Gilt, wenn: {condition}.", "Holds if: {condition}.", condition=condition(constraint))
+
+
+def as_condition(constraint: Constraint) -> LanguageMap:
+    """Say what a constraint compares as a sentence of its own, below the head of a group."""
+    return sentence("{condition}.", "{condition}.", condition=condition(constraint))
 
 
 def not_satisfied(constraint: Constraint, found: str | None) -> LanguageMap:

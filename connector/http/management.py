@@ -248,7 +248,16 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                 },
             )
         )
-        dataset = published.dataset
+        terms = [
+            {
+                "rule": use.rule,
+                "term": use.term,
+                "level": use.level.value,
+                "within": [part.written for part in use.within],
+                "sentence": dict(use.text),
+            }
+            for use in classify(dataset.offer.policy)
+        ]
         return JSONResponse(
             {
                 "identifier": dataset.identifier,

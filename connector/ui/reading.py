@@ -117,6 +117,24 @@ class TermLine:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedTerms:
+    """Terms of which only together it can be said what has to hold.
+
+    Attributes:
+        head: How many of them have to hold, per language, without a full stop.
+        terms: At least two.
+    """
+
+    head: LanguageMap
+    terms: tuple["TermLine | JoinedTerms", ...]
+
+    @property
+    def count(self) -> int:
+        """How many terms it holds, groups inside it taken apart."""
+        return _number_of(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
 class TermGroup:
     """The terms that belong together: those of one permission, or all prohibitions.
 
@@ -126,7 +144,16 @@ class TermGroup:
     """
 
     about: RuleGroup
-    terms: tuple[TermLine, ...]
+    terms: tuple[TermLine | JoinedTerms, ...]
+
+    @property
+    def count(self) -> int:
+        """How many terms it holds, groups inside it taken apart."""
+        return _number_of(self.terms)
+
+
+def _number_of(terms: tuple[TermLine | JoinedTerms, ...]) -> int:
+    return sum(term.count if isinstance(term, JoinedTerms) else 1 for term in terms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from itertools import groupby
 from typing import Final
 
-from connector.ui.reading import RuleGroup, TermGroup, TermLevel, TermLine
+from connector.ui.reading import JoinedTerms, RuleGroup, TermGroup, TermLevel, TermLine
 from policies.actions import COMPUTE, QUERY
+from policies.enforcement_map import MapEntry, arranged
 from policies.model import Policy
 from policies.terms import TermUse, classify, stations_in_words
 
@@ -24,7 +25,7 @@ def term_groups(policy: Policy) -> tuple[TermGroup, ...]:
     """
     actions = {permission.identifier: permission.action for permission in policy.permissions}
     return tuple(
-        TermGroup(_about(rule, actions), tuple(map(_line, uses)))
+        TermGroup(_about(rule, actions), tuple(map(_line, arranged(uses))))
         for rule, uses in groupby(classify(policy), key=_rule_of)
     )
 
@@ -41,6 +42,8 @@ def _about(rule: str, actions: dict[str, str]) -> RuleGroup:
     return _BY_KIND.get(rule, RuleGroup.GENERAL)
 
 
-def _line(use: TermUse) -> TermLine:
-    checked = stations_in_words(use.where) if use.where else None
-    return TermLine(TermLevel(use.level.value), use.statement, checked, use.note)
+def _line(entry: MapEntry) -> TermLine | JoinedTerms:
+    if not isinstance(entry, TermUse):
+        return JoinedTerms(entry.head, tuple(map(_line, entry.members)))
+    checked = stations_in_words(entry.where) if entry.where else None
+    return TermLine(TermLevel(entry.level.value), entry.statement, checked, entry.note)

@@ -13,6 +13,7 @@ from tests.region.participants import (
     Region,
     constraint,
     offer,
+    publication,
     segment,
 )
 
@@ -113,3 +114,17 @@ async def test_an_answer_of_too_few_providers_is_not_shown(
 
     assert [site["status"] for site in result["sites"]] == [expected, expected]
     assert bool(result["rows"]) is (expected == "released")
+
+
+async def test_whoever_publishes_is_told_what_joins_conditions(published: Region) -> None:
+    one_of_two = {"or": [constraint("purpose", "isA", FORECASTING), constraint("spatial", "isPartOf", "DE")]}
+    body = publication(published.rheinaue, offer=offer_with(one_of_two))
+    answer = await published.rheinaue.answer("POST", "/api/datasets", body)
+
+    assert answer.status_code == 201
+    joined = [term for term in answer.json()["terms"] if term["within"]]
+    assert [term["within"][0]["connective"] for term in joined] == ["or", "or"]
+    assert [term["within"][0]["position"] for term in joined] == [1, 2]
+    for position, term in enumerate(joined, 1):
+        start = f"At least one of 2 conditions must hold; condition {position}: "
+        assert term["sentence"]["en"].startswith(start)

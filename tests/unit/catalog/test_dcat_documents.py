@@ -1,13 +1,17 @@
 """The DCAT documents are stable, frozen in layout, and hold nothing that is no IRI."""
 
 import json
+import re
 
 import pytest
 from pyld import jsonld
-from rdflib import Graph, URIRef
+from rdflib import Graph, Literal, URIRef
+from rdflib.namespace import RDFS
 
 from catalog.dcat import JSON_LD, TURTLE, serialise, to_dcat_graph
 from catalog.errors import CatalogContentError
+from catalog.model import Offer
+from policies.odrl import parse_policy
 from tests.unit.catalog.example_catalog import UUID, catalog, dataset, offer_document
 
 PAGE = f"https://stadtwerke-rheinaue.example/datasets/{UUID}"
@@ -72,6 +76,55 @@ def test_the_terms_stand_in_the_catalog_in_words() -> None:
     (rights,) = [node for node in document["@graph"] if node["@id"] == f"{PAGE}#rights"]
     assert {label["@language"] for label in rights["rdfs:label"]} == {"de", "en"}
     assert all(len(label["@value"]) > 100 for label in rights["rdfs:label"])
+
+
+PURPOSE = {"leftOperand": "purpose", "operator": "isA", "rightOperand": "https://w3id.org/dpv#Marketing"}
+END = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": "2027-12-31T23:59:59Z"}
+JOINED = [
+    ("permission", "and", "All 2 conditions must hold", "Alle 2 Bedingungen müssen gelten"),
+    (
+        "permission",
+        "or",
+        "At least one of 2 conditions must hold",
+        "Mindestens eine von 2 Bedingungen muss gelten",
+    ),
+    (
+        "permission",
+        "xone",
+        "Exactly one of 2 conditions must hold",
+        "Genau eine von 2 Bedingungen muss gelten",
+    ),
+    (
+        "permission",
+        "andSequence",
+        "All 2 conditions must hold, in this order",
+        "Alle 2 Bedingungen müssen gelten, in dieser Reihenfolge",
+    ),
+    (
+        "prohibition",
+        "or",
+        "Holds if at least one of 2 conditions is true",
+        "Gilt, wenn mindestens eine von 2 Bedingungen zutrifft",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "connective", "english", "german"), JOINED)
+def test_what_joins_conditions_stands_in_the_words_of_the_catalog(
+    kind: str, connective: str, english: str, german: str
+) -> None:
+    document = offer_document()
+    document[kind] = [{"action": "use", "constraint": [{connective: [PURPOSE, END]}]}]
+    offered = dataset(offer=Offer(parse_policy(document), document))
+    graph = to_dcat_graph(catalog(offered))
+
+    labels = {
+        label.language: str(label)
+        for label in graph.objects(URIRef(f"{PAGE}#rights"), RDFS.label)
+        if isinstance(label, Literal)
+    }
+    assert re.search(rf"{english}: \(1: [^()]*“marketing”[^()]*\) \(2: .*31 Dec 2027", labels["en"])
+    assert re.search(rf"{german}: \(1: [^()]*„Marketing“[^()]*\) \(2: .*31\.12\.2027", labels["de"])
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from tests.unit.catalog.example_catalog import UUID, catalog, dataset
+from catalog.model import Offer
+from policies.odrl import parse_policy
+from tests.unit.catalog.example_catalog import UUID, catalog, dataset, offer_document
 from tests.unit.ui.example_steward import FakeCatalogReader, public_app
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -95,6 +98,70 @@ async def test_the_page_of_a_dataset_shows_who_makes_each_term_hold(
 
     assert f'<html lang="{language}">' in answer.text
     assert answer.text.count(f"{badge}</span>") > 10
+
+
+PURPOSE = {"leftOperand": "purpose", "operator": "isA", "rightOperand": "https://w3id.org/dpv#Marketing"}
+END = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": "2027-12-31T23:59:59Z"}
+PLACE = {"leftOperand": "spatial", "operator": "isPartOf", "rightOperand": "DE"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "connective", "language", "head"),
+    [
+        ("permission", "and", "en", "All 2 conditions must hold:"),
+        ("permission", "or", "en", "At least one of 2 conditions must hold:"),
+        ("permission", "or", "de", "Mindestens eine von 2 Bedingungen muss gelten:"),
+        ("permission", "xone", "de", "Genau eine von 2 Bedingungen muss gelten:"),
+        ("permission", "andSequence", "en", "All 2 conditions must hold, in this order:"),
+        ("prohibition", "or", "en", "Holds if at least one of 2 conditions is true:"),
+        ("obligation", "xone", "de", "Gilt, wenn genau eine von 2 Bedingungen zutrifft:"),
+    ],
+)
+async def test_the_page_of_a_dataset_shows_conditions_below_what_joins_them(
+    client: AsyncClient, reader: FakeCatalogReader, kind: str, connective: str, language: str, head: str
+) -> None:
+    document = offer_document()
+    document[kind] = [{"action": "use", "constraint": [{connective: [PURPOSE, {"and": [END, PLACE]}]}]}]
+    reader.current = catalog(dataset(offer=Offer(parse_policy(document), document)))
+
+    page = (await client.get(f"/datasets/{UUID}.html", headers={"Accept-Language": language})).text
+
+    items = items_of(page)
+    [first] = [number for number, (_, text) in enumerate(items) if text == head]
+    depth = items[first][0]
+    assert [level - depth for level, _ in items[first : first + 5]] == [0, 1, 1, 2, 2]
+    words = ["marketing", "All 2 conditions:", "2027", "DE"]
+    if language == "de":
+        words[:2] = ["Marketing", "Alle 2 Bedingungen:"]
+    assert all(word in text for word, (_, text) in zip(words, items[first + 1 : first + 5], strict=True))
+
+
+class _Items(HTMLParser):
+    """The items of lists, each with how many lists it stands in and its own text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+        self.found: list[tuple[int, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002  the parser's
+        self.depth += tag in {"ul", "ol"}
+        if tag == "li":
+            self.found.append((self.depth, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth -= tag in {"ul", "ol"}
+
+    def handle_data(self, data: str) -> None:
+        if self.found and self.depth:
+            depth, text = self.found[-1]
+            self.found[-1] = depth, f"{text} {data.strip()}".strip()
+
+
+def items_of(page: str) -> list[tuple[int, str]]:
+    parser = _Items()
+    parser.feed(page)
+    return parser.found
 
 
 @pytest.mark.parametrize("path", ["/datasets/unknown", "/datasets/unknown.ttl", "/datasets/..%2Fcatalog"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -9,6 +10,19 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
+from connector.ui.reading import NegotiationLine, OfferLine
+from connector.ui.terms import term_groups
+from policies.actions import QUERY
+from policies.model import (
+    Connective,
+    Constraint,
+    LogicalConstraint,
+    Operator,
+    Permission,
+    Policy,
+    PolicyKind,
+)
+from schemas.vocabulary import ODRL
 from tests.unit.ui.example_steward import (
     EVIDENCE,
     TOKEN,
@@ -195,6 +209,46 @@ async def test_a_badge_says_once_who_makes_a_term_hold() -> None:
     assert "Technisch durchgesetzt" not in terms
     assert "Bis 31.12.2027, 23:59:59 Uhr (UTC)." in terms
     assert "T23:59:59" not in terms
+
+
+class PagesWithAlternatives(FakePages):
+    """An offer, and what a partner asks for, in which one condition may stand in for the other."""
+
+    END = Constraint(ODRL + "dateTime", Operator.LTEQ, ("2027-12-31T23:59:59Z",))
+    PLACE = Constraint(ODRL + "spatial", Operator.IS_PART_OF, ("DE",))
+    RULE = Permission("permission/0", QUERY, (LogicalConstraint(Connective.OR, (END, PLACE)),))
+    TERMS = term_groups(Policy(PolicyKind.OFFER, "urn:1", permissions=(RULE,)))
+
+    async def offers(self) -> tuple[OfferLine, ...]:
+        return tuple(replace(offer, terms=self.TERMS) for offer in (await super().offers())[:1])
+
+    async def negotiations(self) -> tuple[NegotiationLine, ...]:
+        return tuple(replace(line, terms=self.TERMS) for line in await super().negotiations())
+
+
+@pytest.mark.parametrize("path", ["/angebote", "/anfragen/urn:uuid:n-1"])
+@pytest.mark.parametrize(
+    ("language", "head"),
+    [
+        ("de", "Mindestens eine von 2 Bedingungen muss gelten:"),
+        ("en", "At least one of 2 conditions must hold:"),
+    ],
+)
+async def test_conditions_stand_below_what_joins_them(path: str, language: str, head: str) -> None:
+    headers = {"Accept": "text/html", "Accept-Language": language}
+    page = (await _get(path, headers, pages=PagesWithAlternatives())).text
+
+    below = page.partition(head)[2].partition("</ol>")[0]
+    assert below.count("<li>") == 2
+    assert "2027" in below
+    assert "DE." in below
+
+
+async def test_terms_are_counted_one_by_one_whatever_joins_them() -> None:
+    page = (await _get("/angebote", pages=PagesWithAlternatives())).text
+
+    [shown] = re.findall(r"<summary>(.+?)</summary>", page)
+    assert shown == "Bedingungen anzeigen (3)"
 
 
 async def test_a_reason_in_the_words_of_a_person_or_partner_is_a_quotation() -> None:
