@@ -13,7 +13,7 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import Final
 
-from policies.actions import ACTIONS, RAW, SERVED, USE, includes
+from policies.actions import ACTIONS, RAW, REPRODUCE, SERVED, USE, includes
 from policies.conditions import Condition, Part, conditions_of
 from policies.errors import PolicyRefusedError
 from policies.left_operands import (
@@ -323,7 +323,7 @@ def _beside_noise(permission: Permission, term: str, de: str, en: str) -> TermUs
 def _prohibition_uses(prohibition: Prohibition) -> Iterator[TermUse]:
     yield from _scope_uses(prohibition.identifier, prohibition)
     conditions = conditions_of(prohibition.identifier, prohibition)
-    worth = _worth_of_prohibiting(prohibition.action)
+    worth = _worth_of_prohibiting(prohibition)
     if worth.level is Enforcement.ENFORCED and any(map(_is_promised, conditions)):
         worth = _DECLARED
     yield _use(prohibition.identifier, prohibition.action, worth, as_prohibition(prohibition.action))
@@ -371,14 +371,24 @@ _NO_PRECONDITION: Final[LanguageMap] = {
 
 def _worth_of_permitting(action: str) -> _Worth:
     if action in SERVED or action == USE:
-        return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
+        return _Worth(Enforcement.ENFORCED, _OFFERED_RAW if includes(action, REPRODUCE) else _OFFERED)
     return _refused(
         "Erlauben lassen sich nur Abfragen, Berechnungen und die Herausgabe der Rohdaten (reproduce).",
         "Only queries, computations and the delivery of raw data (reproduce) can be permitted.",
     )
 
 
-def _worth_of_prohibiting(action: str) -> _Worth:
+_OFFERED: Final = (Where.CATALOG, Where.ACCESS)
+"""Where a permission counts: the catalog only offers the formats of what is permitted."""
+_OFFERED_RAW: Final = (Where.CATALOG, Where.START, Where.ACCESS)
+"""Where raw data are held back: their formats are not offered, and no transfer of them starts."""
+
+
+def _worth_of_prohibiting(prohibition: Prohibition) -> _Worth:
+    action = prohibition.action
+    # As policies.restrictions.offers_raw_data: what depends on a condition is decided with each access.
+    if not (prohibition.constraints or prohibition.refinements) and any(includes(action, raw) for raw in RAW):
+        return _Worth(Enforcement.ENFORCED, _OFFERED_RAW)
     if action in STRUCTURAL_PROHIBITIONS or any(includes(action, served) for served in (*SERVED, *RAW)):
         return _Worth(Enforcement.ENFORCED, (Where.ACCESS,))
     return _DECLARED if action in ACTIONS else _refused_term(action)

@@ -42,7 +42,10 @@ def test_a_policy_is_explained_term_by_term(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
     assert "enforced odrl:count at each access At most 20 uses." in lines
-    assert "enforced odrl:reproduce at each access Raw data must not be copied." in lines
+    assert (
+        "enforced odrl:reproduce in the catalog, at start and at each access Raw data must not be copied."
+        in lines
+    )
     assert "declared odrl:sell - The data must not be sold." in lines
     assert "4 enforced, 1 declared, 0 refused." in lines
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from policies.actions import RAW, REPRODUCE
+from policies.actions import ACTIONS, RAW, REPRODUCE
 from policies.evaluation import Facts, Request, evaluate
 from policies.odrl import parse_policy
 from policies.refinement import compare_with_offer
@@ -73,6 +73,34 @@ def test_a_prohibition_of_copying_is_enforced_at_each_access_and_so_is_its_condi
     rule, condition = classify(parse_policy(written))[1:]
     assert (rule.level, rule.where) == (Enforcement.ENFORCED, (Where.ACCESS,))
     assert (condition.level, Where.ACCESS in condition.where) == (Enforcement.ENFORCED, True)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_prohibition_counts_in_the_catalog_and_at_the_start_just_where_it_takes_raw_data_off_them(
+    action: str,
+) -> None:
+    for condition in ([], [PURPOSE]):
+        prohibited = {"action": action, **({"constraint": condition} if condition else {})}
+        read = parse_policy(policy("use", prohibited=(prohibited,)))
+        rule = next(use for use in classify(read) if use.rule == "prohibition/0")
+        decides = not offers_raw_data(read)
+        assert (Where.CATALOG in rule.where, Where.START in rule.where) == (decides, decides)
+
+
+@pytest.mark.parametrize(
+    ("action", "where"),
+    [
+        (POLICY + "query", (Where.CATALOG, Where.ACCESS)),
+        (POLICY + "compute", (Where.CATALOG, Where.ACCESS)),
+        ("reproduce", (Where.CATALOG, Where.START, Where.ACCESS)),
+        ("use", (Where.CATALOG, Where.START, Where.ACCESS)),
+    ],
+)
+def test_what_is_permitted_decides_which_formats_the_catalog_offers(
+    action: str, where: tuple[Where, ...]
+) -> None:
+    [use] = classify(parse_policy(policy(action)))
+    assert (use.level, use.where) == (Enforcement.ENFORCED, where)
 
 
 def test_a_prohibition_of_copying_stops_a_raw_copy_while_its_condition_holds() -> None:
