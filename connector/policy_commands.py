@@ -25,10 +25,9 @@ from policies.model import LanguageMap, Policy
 from policies.odrl import Reading, parse_policy, read_policy
 from policies.report import action_named, compliance_report
 from policies.templates import TEMPLATES, Template, TemplateError, fill
-from policies.terms import Enforcement, TermUse, classify, stations_in_words
-from policies.values import ValueType, read_value
+from policies.terms import Enforcement, TermUse, stations_in_words
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
-from schemas.vocabulary import DPV, ODRL, POLICY
+from schemas.vocabulary import DPV, IDS, IDSC, ODRL, POLICY
 
 Language = Literal["de", "en"]
 LanguageOption = Annotated[Language, typer.Option("--lang", help="de or en.")]
@@ -40,10 +39,14 @@ ParentOption = Annotated[
 commands = typer.Typer(no_args_is_help=True, help="Explain usage policies, and write them from templates.")
 _errors = Console(stderr=True, highlight=False)
 _LARGEST_FILE: Final = 1_000_000
-_REFUSED: Final = 3
-_TARGET: Final = "urn:allmende:policy:data"
-_PARTNER: Final = "did:web:partner.invalid"
-_PREFIXES: Final = {ODRL: "odrl:", POLICY: "", DPV: "dpv:", CATENA_X: "cx-policy:"}
+_PREFIXES: Final = {
+    ODRL: "odrl:",
+    POLICY: "",
+    DPV: "dpv:",
+    CATENA_X: "cx-policy:",
+    IDS: "ids:",
+    IDSC: "idsc:",
+}
 _WORDS: Final[dict[Enforcement, LanguageMap]] = {
     Enforcement.ENFORCED: {"de": "durchgesetzt", "en": "enforced"},
     Enforcement.DECLARED: {"de": "zugesagt", "en": "declared"},
@@ -93,7 +96,7 @@ def explain(
         explained = read_to_explain(document, by_identifier(parents))
     except PolicyRefusedError as refusal:
         _fail(f"{file}: {refusal.reason[language]}")
-    policy, uses = explained.policy, classify(explained.policy)
+    policy, uses = explained.policy, explained.uses
     if as_json:
         typer.echo(json.dumps([_as_json(use) for use in uses], ensure_ascii=False))
         return

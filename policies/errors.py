@@ -19,3 +19,7 @@ class PolicyRefusedError(PolicyError):
         super().__init__(reason["en"])
         self.term = term
         self.reason = reason
+
+
+class PolicyTooLargeError(PolicyRefusedError):
+    """A policy is larger than a reader takes; nothing more of it is read."""

@@ -13,6 +13,7 @@ Source:
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -31,7 +32,7 @@ from policies.compact import (
     term_of,
     text,
 )
-from policies.errors import PolicyRefusedError
+from policies.errors import PolicyRefusedError, PolicyTooLargeError
 from policies.left_operands import LEFT_OPERANDS, LeftOperand
 from policies.literals import Literal
 from policies.model import (
@@ -55,9 +56,9 @@ from policies.values import read_value
 from policies.wording import sentence, value_form
 from schemas.vocabulary import ODRL
 
-__all__ = ["KNOWN_PROFILES", "ROLES", "SINGLE_VALUED", "Reader", "size_refusal"]
+__all__ = ["KNOWN_PROFILES", "RDF_VALUE", "ROLES", "SINGLE_VALUED", "Objection", "Reader", "size_refusal"]
 
-_RDF_VALUE: Final = ("rdf:value", "http://www.w3.org/1999/02/22-rdf-syntax-ns#value")
+RDF_VALUE: Final = ("rdf:value", "http://www.w3.org/1999/02/22-rdf-syntax-ns#value")
 SINGLE_VALUED: Final = frozenset(
     {
         Operator.EQ,
@@ -114,13 +115,39 @@ class _Atom:
     functions: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Something in a policy that is not read.
+
+    Attributes:
+        place: The rule that it stands in, such as `permission/0`; empty for
+            the policy as a whole.
+        refusal: What it is, and why it is not read.
+    """
+
+    place: str
+    refusal: PolicyRefusedError
+
+
 @dataclass(slots=True)
 class Reader:
-    """Reads one policy and counts what it has read against the limits."""
+    """Reads one policy and counts what it has read against the limits.
+
+    Attributes:
+        reading: What is understood.
+        objections: Where what is not understood is noted and left out, of a
+            policy that is only to be explained; None, as everywhere else,
+            where it is refused.
+        rules: How many rules were read.
+        constraints: How many constraints were read.
+        place: The rule that is being read.
+    """
 
     reading: Reading
+    objections: list[Objection] | None = None
     rules: int = 0
     constraints: int = 0
+    place: str = ""
 
     def policy(self, document: Mapping[str, object], default_target: str | None) -> Policy:
         """Read the whole policy.
@@ -133,10 +160,15 @@ class Reader:
             PolicyRefusedError: Something is unknown, malformed or too large.
         """
         more = {"inheritFrom"} if self.reading.wide else set()
-        members = members_of(document, _POLICY_KEYS | more, annotated=True)
+        members = self._known_members(document, _POLICY_KEYS | more, annotated=True)
         _check_context(members.get("@context"))
         profiles = self._profiles(members.get("profile"))  # an unknown one is a reason to stop here
-        conflict = self._conflict(members.get("conflict"))
+        conflict: Conflict | None = None
+        with self._noting():
+            conflict = self._conflict(members.get("conflict"))
+        kind = PolicyKind.SET
+        with self._noting():
+            kind = _kind(members.get("@type"))
         shared = {name: members[name] for name in _SHARED if name in members}
         if default_target is not None:
             shared.setdefault("target", default_target)
@@ -145,9 +177,12 @@ class Reader:
         obligations = numbered("obligation", map(_duty, self._atoms(members, "obligation", shared)))
         inherits = tuple(reference(value, "inheritFrom") for value in array(members.get("inheritFrom")))
         if not (permissions or prohibitions or obligations or inherits):
+            for objection in reversed(self.objections or ()):
+                if objection.place:  # a rule was written, but could not be read
+                    raise objection.refusal
             raise refusal("permission", "Eine Regel fehlt ({term}).", "The policy has no rule ({term}).")
         policy = Policy(
-            kind=_kind(members.get("@type")),
+            kind=kind,
             uid=_uid(members),
             profiles=profiles,
             permissions=permissions,
@@ -163,38 +198,70 @@ class Reader:
     ) -> Iterator[_Atom]:
         """Yield the atomic rules that a property of a policy or a rule holds."""
         self._check_depth(depth, term)
-        nested = _NESTED[term]
         for position, rule in enumerate(objects(parent.get(term), term)):
-            members = self._members(rule, _RULE_KEYS | ({nested} if nested else frozenset()), _FUNCTIONS)
-            _check_rule_type(members, _TYPES[term])
-            origin = f"{within}{term}/{position}"
-            constraints = self._constraint_list(members.get("constraint"))
-            duties: tuple[Duty, ...] = ()
-            if nested:
-                duties = tuple(
-                    map(_duty, self._atoms(members, nested, {}, within=f"{origin}/", depth=depth + 1))
-                )
-            for (action, refinements), target, assigner, assignee in self._combinations(
-                members, shared, duties
-            ):
-                yield _Atom(
-                    action=action,
-                    refinements=refinements,
-                    constraints=constraints,
-                    duties=duties,
-                    target=target,
-                    assigner=assigner,
-                    assignee=assignee,
-                    uid=_own_iri(members),
-                    origin=origin,
-                    functions=tuple(self._functions(members)),
-                )
+            with self._at(f"{within}{term}/{position}"):
+                yield from self._atoms_of(rule, term, shared, depth)
+
+    def _atoms_of(self, rule: _Members, term: str, shared: _Members, depth: int) -> Iterator[_Atom]:
+        nested, origin = _NESTED[term], self.place
+        members = self._members(rule, _RULE_KEYS | ({nested} if nested else frozenset()), _FUNCTIONS)
+        _check_rule_type(members, _TYPES[term])
+        constraints = self._constraint_list(members.get("constraint"))
+        duties: tuple[Duty, ...] = ()
+        if nested:
+            duties = tuple(map(_duty, self._atoms(members, nested, {}, within=f"{origin}/", depth=depth + 1)))
+        for (action, refinements), target, assigner, assignee in self._combinations(members, shared, duties):
+            yield _Atom(
+                action=action,
+                refinements=refinements,
+                constraints=constraints,
+                duties=duties,
+                target=target,
+                assigner=assigner,
+                assignee=assignee,
+                uid=_own_iri(members),
+                origin=origin,
+                functions=tuple(self._functions(members)),
+            )
+
+    @contextmanager
+    def _at(self, place: str) -> Iterator[None]:
+        """Read what stands at a place; where objections are noted, leave it out if it cannot be read."""
+        outer, self.place = self.place, place
+        try:
+            with self._noting():
+                yield
+        finally:
+            self.place = outer
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note what is refused inside, where objections are noted; refuse it everywhere else."""
+        try:
+            yield
+        except PolicyTooLargeError:
+            raise
+        except PolicyRefusedError as refused:
+            if self.objections is None:
+                raise
+            self.objections.append(Objection(self.place, refused))
 
     def _members(
         self, value: _Members, keys: frozenset[str], wide_keys: frozenset[str] = frozenset()
     ) -> dict[str, object]:
         wide = self.reading.wide
-        return members_of(value, keys | wide_keys if wide else keys, annotated=wide)
+        return self._known_members(value, keys | wide_keys if wide else keys, annotated=wide)
+
+    def _known_members(self, value: _Members, known: frozenset[str], *, annotated: bool) -> dict[str, object]:
+        """Read an object's properties; where objections are noted, those that are known."""
+        if self.objections is not None:
+            kept = {}
+            for key, member in value.items():
+                with self._noting():
+                    members_of({key: member}, known, annotated=annotated)
+                    kept[key] = member
+            value = kept
+        return members_of(value, known, annotated=annotated)
 
     def _combinations(
         self, rule: _Members, shared: _Members, duties: tuple[Duty, ...]
@@ -222,9 +289,9 @@ class Reader:
     def _action(self, value: object) -> _Refined:
         refinements: tuple[AnyConstraint, ...] = ()
         if isinstance(value, Mapping):
-            members = self._members(value, frozenset({"@id", "@type", "refinement", *_RDF_VALUE}))
+            members = self._members(value, frozenset({"@id", "@type", "refinement", *RDF_VALUE}))
             refinements = self._constraint_list(members.get("refinement"))
-            value = next((members[key] for key in (*_RDF_VALUE, "@id") if key in members), None)
+            value = next((members[key] for key in (*RDF_VALUE, "@id") if key in members), None)
         action = term_of(value, "action")
         if action not in self.reading.actions:
             raise refusal(action, "Die Aktion {term} ist unbekannt.", "The action {term} is unknown.")
@@ -261,7 +328,11 @@ class Reader:
                 yield ODRL + name, reference(value, name)
 
     def _constraint_list(self, value: object) -> tuple[AnyConstraint, ...]:
-        return tuple(self._constraint(member, 1) for member in objects(value, "constraint"))
+        constraints = []
+        for member in objects(value, "constraint"):
+            with self._noting():
+                constraints.append(self._constraint(member, 1))
+        return tuple(constraints)
 
     def _constraint(self, value: _Members, depth: int) -> AnyConstraint:
         self.constraints += 1
@@ -335,20 +406,25 @@ class Reader:
     def _referred(self, members: _Members) -> Iterator[Literal]:
         """Yield what the references of a constraint stand for, from the table that was handed in."""
         for value in array(members.get("rightOperandReference")):
-            name = reference(value, "rightOperandReference")
+            name = _reference_name(value)
             if "rightOperand" in members:
                 raise refusal(
                     name,
                     "Neben dem Verweis {term} darf kein Wert stehen.",
                     "No value may stand beside the reference {term}.",
                 )
+            yield from self._value_of(name)
+
+    def _value_of(self, name: str) -> tuple[Literal, ...]:
+        with self._noting():
             if name not in self.reading.references:
                 raise refusal(
                     name,
                     "Dem Verweis {term} wird nicht gefolgt; schreiben Sie den Wert selbst.",
                     "The reference {term} is not followed; write the value itself.",
                 )
-            yield from self.reading.references[name]
+            return self.reading.references[name]
+        return (Literal(name, None),)
 
     def _profiles(self, value: object) -> tuple[str, ...]:
         profiles = tuple(reference(member, "profile") for member in array(value))
@@ -445,6 +521,13 @@ def _duty(atom: _Atom) -> Duty:
         uid=atom.uid,
         origin=atom.origin,
     )
+
+
+def _reference_name(value: object) -> str:
+    """Name a reference, also one that is written as a typed value (IDS)."""
+    if isinstance(value, Mapping) and "@value" in value:
+        value = members_of(value, frozenset({"@value", "@type"}))["@value"]
+    return reference(value, "rightOperandReference")
 
 
 def _number_of(duties: tuple[Duty, ...]) -> int:
@@ -554,9 +637,9 @@ def _check_rule_type(members: _Members, name: str) -> None:
             )
 
 
-def size_refusal(term: str, limit: int, what: LanguageMap) -> PolicyRefusedError:
+def size_refusal(term: str, limit: int, what: LanguageMap) -> PolicyTooLargeError:
     """Say that a policy is too large, and by what."""
-    return PolicyRefusedError(
+    return PolicyTooLargeError(
         term,
         sentence(
             "Der Vertrag hat mehr als {limit} {what}.",

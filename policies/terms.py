@@ -39,6 +39,7 @@ from policies.model import (
     Permission,
     Policy,
     Prohibition,
+    Scope,
 )
 from policies.reader import KNOWN_PROFILES, SINGLE_VALUED
 from policies.restrictions import values_in
@@ -237,6 +238,18 @@ def _scope_uses(name: str, rule: AnyRule) -> Iterator[TermUse]:
             text = sentence("Nur für {shown}.", "Only for {shown}.", shown=shown)
             reason = _COLLECTION if scope.collection or scope.refinements else _ONE_SCOPE
             yield _use(name, ODRL + term, _Worth(Enforcement.REFUSED, (), reason), text)
+            if scope.refinements:
+                yield from _narrowing_uses(name, term, scope)
+
+
+def _narrowing_uses(name: str, term: str, scope: Scope) -> Iterator[TermUse]:
+    """Refuse what narrows a collection, term by term."""
+    for condition in conditions_of(f"{name}/{term}", Duty("", refinements=scope.refinements)):
+        part = condition.comparison
+        worth = _Worth(Enforcement.REFUSED, (), _COLLECTION)
+        if part.left_operand not in LEFT_OPERANDS:
+            worth = _refused_term(part.left_operand)
+        yield _use(name, part.left_operand, worth, as_condition(part), condition.within)
 
 
 _PROHIBITION_WINS: Final[LanguageMap] = {
@@ -267,11 +280,10 @@ def _permission_uses(permission: Permission) -> Iterator[TermUse]:
         yield _use(permission.identifier, part.left_operand, limit, as_limit(part), condition.within)
     yield from _second_values(permission)
     yield from _noise_uses(permission)
-    for duty in permission.duties:
-        text = sentence("Vorher: {action}.", "First: {action}.", action=action_name(duty.action))
-        yield _use(
-            permission.identifier, duty.action, _Worth(Enforcement.REFUSED, (), _NO_PRECONDITION), text
-        )
+    for position, duty in enumerate(permission.duties):
+        for use in _promise_uses(f"{permission.identifier}/duty/{position}", duty):
+            refused = use.level is Enforcement.REFUSED
+            yield use if refused else replace(use, level=Enforcement.REFUSED, note=_NO_PRECONDITION)
 
 
 _ONE_VALUE: Final[Mapping[str, LanguageMap]] = {

@@ -30,6 +30,10 @@ POLICY: Final = POLICY_PROFILE + "#"
 EVIDENCE: Final = ALLMENDE + "evidence"
 """Extension of DSP messages: signed evidence as a JSON literal."""
 
+IDS: Final = "https://w3id.org/idsa/core/"
+IDSC: Final = "https://w3id.org/idsa/code/"
+"""Namespaces of the International Data Spaces: what their policies hold beside ODRL."""
+
 EDC: Final = "https://w3id.org/edc/v0.0.1/ns/"
 """Namespace of the Eclipse Dataspace Components, which their messages use beside DSP's."""
 EDC_DSPACE_CONTEXT: Final = "https://w3id.org/edc/dspace/v0.0.1"

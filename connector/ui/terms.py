@@ -31,9 +31,9 @@ def term_groups(policy: Policy) -> tuple[TermGroup, ...]:
 
 
 def _rule_of(use: TermUse) -> str:
-    """What a term is shown with: its permission, or all rules of its kind."""
-    kind, _, _ = use.rule.partition("/")
-    return kind if kind in _BY_KIND else use.rule
+    """What a term is shown with: its permission, duties before it included, or all rules of its kind."""
+    kind, *rest = use.rule.split("/")
+    return kind if kind in _BY_KIND else "/".join((kind, *rest[:1]))
 
 
 def _about(rule: str, actions: dict[str, str]) -> RuleGroup:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from connector.cli import app
 from policies.catena_x import with_full_terms
 from policies.errors import PolicyRefusedError
 from policies.evaluation import Facts, Request, Where, evaluate
@@ -121,6 +123,17 @@ def test_every_sample_is_read_and_classified(name: str) -> None:
             assert use.level in {expected, Enforcement.DECLARED, *refused}, use.term
     assert any(use.term.startswith(CX) for use in uses)
     assert all(use.text["de"] and use.text["en"] for use in uses)
+
+
+@needs_samples
+@pytest.mark.parametrize("name", samples() if CATENA_X.is_dir() else [])
+def test_the_command_explains_a_policy_and_says_that_a_constraint_is_none(name: str) -> None:
+    shown = CliRunner().invoke(app, ["policy", "explain", str(CATENA_X / "samples" / name)])
+    if "leftOperand" in sample(name):
+        assert (shown.exit_code, shown.stdout) == (2, "")
+        assert "This is a single constraint and no policy" in shown.stderr
+    else:
+        assert (shown.exit_code, shown.stderr) == (0, "")
 
 
 ACCEPTED = [

@@ -159,9 +159,27 @@ UNREADABLE = [
     ('{"permission": "yes"}', "must hold an object"),
     ('{"permission": [{"action": {"a": 1}}]}', "action"),
     ('{"permission": [{"constraint": []}]}', "no action"),
-    ('{"permission": [{"action": "use", "magic": 1}]}', "magic"),
+    ('{"permission": [{"action": "use", "constraint": [{"and": 1}], "@type": "Duty"}]}', "Duty"),
+    (
+        '{"leftOperand": "count", "operator": "lteq", "rightOperand": "1"}',
+        "a single constraint and no policy",
+    ),
+    ('{"or": []}', "a single constraint and no policy"),
     ('{"@context": {"use": "urn:x"}, "permission": [{"action": "use"}]}', "@context"),
 ]
+
+
+def test_what_is_not_understood_is_listed_where_it_stands(tmp_path: Path) -> None:
+    policy = {**OFFER, "ids:provider": "urn:x"}
+    policy["permission"] = [{**OFFER["permission"][0], "ids:pipEndpoint": "urn:x"}]  # type: ignore[index] # a list
+    shown = allmende("explain", file_with(tmp_path, policy))
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    whole, rule = lines.index("Whole policy"), lines.index("Permission (permission/0)")
+    assert whole < lines.index("refused ids:provider - Stands with the policy as a whole.") < rule
+    assert rule < lines.index("refused ids:pipEndpoint - Stands in permission/0.")
+    assert "4 enforced, 1 declared, 2 refused." in lines
+    assert lines[-1] == "This policy is neither published nor accepted as it stands."
 
 
 @pytest.mark.parametrize(("content", "sentence"), UNREADABLE)
