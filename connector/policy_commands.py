@@ -12,9 +12,7 @@ from typing import Annotated, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 
-from catalog.dcat import TURTLE, serialise
-from catalog.rdf import to_graph
-from connector.adapters.system_clock import SystemClock
+from connector.file_problems import cause_in_words
 from policies.catena_x import CATENA_X
 from policies.enforcement_map import MapEntry, arranged
 from policies.errors import PolicyRefusedError
@@ -70,6 +68,31 @@ _NOT_ACCEPTED: Final = {
     "de": "Dieser Vertrag wird so weder veröffentlicht noch angenommen.",
     "en": "This policy is neither published nor accepted as it stands.",
 }
+_NO_TEMPLATE: Final = {
+    "de": "Es gibt keine Vorlage {template}; möglich: {known}.",
+    "en": "There is no template {template}; possible: {known}.",
+}
+_NOT_WRITTEN: Final = {
+    "de": "{path} kann nicht geschrieben werden: {cause}",
+    "en": "{path} cannot be written: {cause}",
+}
+_NOT_READ: Final = {"de": "{path} kann nicht gelesen werden: {cause}", "en": "{path} cannot be read: {cause}"}
+_NOT_JSON: Final = {
+    "de": "{path} ist kein Vertrag: Der Text ist kein gültiges JSON. Ursache auf Englisch: {problem}",
+    "en": "{path} is no policy: {problem}",
+}
+_NO_OBJECT: Final = {
+    "de": "{path} ist kein Vertrag: Die Datei enthält kein JSON-Objekt.",
+    "en": "{path} is no policy: it does not hold a JSON object.",
+}
+_NO_VALUE: Final = {
+    "de": "--set verlangt SCHLÜSSEL=WERT; angegeben ist {setting}.",
+    "en": "--set takes KEY=VALUE, not {setting}.",
+}
+_STATED_TWICE: Final = {
+    "de": "--set {name} ist zweimal angegeben; trennen Sie mehrere Werte durch Kommas.",
+    "en": "--set {name} is stated twice; separate several values by commas.",
+}
 _KEY_NOTES: Final[dict[str, LanguageMap]] = {
     "required": {"de": "muss gesetzt werden", "en": "has to be set"},
     "default": {"de": "sonst {value}", "en": "{value} unless set"},
@@ -91,7 +114,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array on stdout.")] = False,
 ) -> None:
     """Show term by term what a policy is worth here: enforced and where, declared, or refused."""
-    document, parents = _document(file), [_document(path) for path in parent or []]
+    document = _document(file, language)
     try:
         explained = read_to_explain(document, by_identifier(parents))
     except PolicyRefusedError as refusal:
@@ -185,9 +208,9 @@ def new(
     """Write a policy from a template."""
     known = TEMPLATES.get(template)
     if known is None:
-        _fail(f"There is no template {template}; possible: {', '.join(TEMPLATES)}.")
+        _fail(_NO_TEMPLATE[language].format(template=template, known=", ".join(TEMPLATES)))
     try:
-        offer = fill(known, _read_settings(settings or []), f"urn:uuid:{uuid.uuid4()}")
+        offer = fill(known, _read_settings(settings or [], language), f"urn:uuid:{uuid.uuid4()}")
     except TemplateError as problem:
         _fail(problem.reason[language])
     text = json.dumps(offer, indent=2, ensure_ascii=False) + "\n"
@@ -197,7 +220,8 @@ def new(
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as problem:
-        _fail(f"{output} cannot be written: {problem.strerror}.")
+        cause = cause_in_words(problem, writing=True)[language]
+        _fail(_NOT_WRITTEN[language].format(path=output, cause=cause))
 
 
 @commands.command("list")
@@ -219,29 +243,29 @@ def list_templates(
             typer.echo(f"  {key.name.ljust(width)}  {key.meaning[language]} ({note})")
 
 
-def _read_settings(settings: list[str]) -> dict[str, str]:
+def _read_settings(settings: list[str], language: Language) -> dict[str, str]:
     read: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
-            _fail(f"--set takes KEY=VALUE, not {setting}.")
+            _fail(_NO_VALUE[language].format(setting=setting))
         if name.strip() in read:
-            _fail(f"--set {name.strip()} is stated twice; separate several values by commas.")
+            _fail(_STATED_TWICE[language].format(name=name.strip()))
         read[name.strip()] = value
     return read
 
 
-def _document(path: Path) -> JsonObject:
+def _document(path: Path, language: Language) -> JsonObject:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
         document = loads(data, max_bytes=_LARGEST_FILE)
     except OSError as problem:
-        _fail(f"{path} cannot be read: {problem.strerror}.")
+        _fail(_NOT_READ[language].format(path=path, cause=cause_in_words(problem)[language]))
     except MalformedJsonError as problem:
-        _fail(f"{path} is no policy: {problem}")
+        _fail(_NOT_JSON[language].format(path=path, problem=problem))
     if not isinstance(document, dict):
-        _fail(f"{path} is no policy: it does not hold a JSON object.")
+        _fail(_NO_OBJECT[language].format(path=path))
     return document
 
 

@@ -192,9 +192,41 @@ def test_a_file_that_is_no_policy_ends_with_one_sentence(tmp_path: Path, content
 
 
 def test_a_file_that_is_missing_ends_with_one_sentence(tmp_path: Path) -> None:
-    shown = allmende("explain", str(tmp_path / "nothing.json"))
+    path = tmp_path / "nothing.json"
+    shown = allmende("explain", str(path))
     assert shown.exit_code == 2
-    assert "cannot be read" in shown.stderr
+    assert shown.stderr == f"allmende: {path} cannot be read: It does not exist.\n"
+
+
+IN_GERMAN = [
+    ("not json", "ist kein Vertrag: Der Text ist kein gültiges JSON."),
+    ("[]", "ist kein Vertrag: Die Datei enthält kein JSON-Objekt."),
+    ("{}", "Eine Regel fehlt (permission)."),
+    ('{"or": []}', "Das ist eine einzelne Bedingung und kein Vertrag"),
+    (
+        '{"@context": {"use": "urn:x"}, "permission": [{"action": "use"}]}',
+        "Ein eigener @context kann Wörter umdeuten",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), IN_GERMAN)
+def test_a_file_that_is_no_policy_ends_with_a_german_sentence(
+    tmp_path: Path, content: str, sentence: str
+) -> None:
+    shown = allmende("explain", file_with(tmp_path, content), "--lang", "de")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert sentence in shown.stderr
+
+
+def test_a_file_that_cannot_be_read_or_written_says_why_in_german(tmp_path: Path) -> None:
+    missing = allmende("explain", str(tmp_path / "nothing.json"), "--lang", "de")
+    folder = allmende("explain", str(tmp_path), "--lang", "de")
+    unsaved = allmende("new", "aggregate-only", "-o", str(tmp_path / "missing" / "x.json"), "--lang", "de")
+    assert [shown.exit_code for shown in (missing, folder, unsaved)] == [2, 2, 2]
+    assert "kann nicht gelesen werden: Es gibt sie nicht." in missing.stderr
+    assert "kann nicht gelesen werden: Das ist ein Verzeichnis." in folder.stderr
+    assert "kann nicht geschrieben werden: Ihr Verzeichnis gibt es nicht." in unsaved.stderr
 
 
 def test_a_new_policy_is_written_and_accepted(tmp_path: Path) -> None:
@@ -222,6 +254,17 @@ REFUSED = [
     (("aggregate-only", "--set", "size=5"), "has no key size"),
     (("compute-only",), "requires algorithm"),
     (("compute-only", "--lang", "de"), "verlangt algorithm"),
+    (("nonsense", "--lang", "de"), "Es gibt keine Vorlage nonsense; möglich: aggregate-only"),
+    (("aggregate-only", "--set", "unit", "--lang", "de"), "--set verlangt SCHLÜSSEL=WERT"),
+    (("aggregate-only", "--set", "unit=a", "--set", "unit=b", "--lang", "de"), "ist zweimal angegeben"),
+    (
+        ("aggregate-only", "--set", "until=2020-99-01"),
+        "required is: date and time with a zone, such as 2027-12-31T23:59:59Z.",
+    ),
+    (
+        ("aggregate-only", "--set", "until=2020-99-01", "--lang", "de"),
+        "verlangt ist: ein Zeitpunkt mit Zeitzone wie 2027-12-31T23:59:59Z.",
+    ),
 ]
 
 
