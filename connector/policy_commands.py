@@ -4,7 +4,9 @@ import json
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
@@ -12,6 +14,9 @@ from typing import Annotated, Final, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from catalog.dcat import TURTLE, serialise
+from catalog.rdf import to_graph
+from connector.adapters.system_clock import SystemClock
 from connector.file_problems import cause_in_words
 from policies.catena_x import CATENA_X
 from policies.enforcement_map import MapEntry, arranged
@@ -24,6 +29,7 @@ from policies.odrl import Reading, parse_policy, read_policy
 from policies.report import action_named, compliance_report
 from policies.templates import TEMPLATES, Template, TemplateError, fill
 from policies.terms import Enforcement, TermUse, stations_in_words
+from policies.values import ValueType, read_value
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 from schemas.vocabulary import DPV, IDS, IDSC, ODRL, POLICY
 
@@ -37,6 +43,9 @@ ParentOption = Annotated[
 commands = typer.Typer(no_args_is_help=True, help="Explain usage policies, and write them from templates.")
 _errors = Console(stderr=True, highlight=False)
 _LARGEST_FILE: Final = 1_000_000
+_REFUSED: Final = 3
+_TARGET: Final = "urn:allmende:policy:data"
+_PARTNER: Final = "did:web:partner.invalid"
 _PREFIXES: Final = {
     ODRL: "odrl:",
     POLICY: "",
@@ -115,6 +124,7 @@ def explain(
 ) -> None:
     """Show term by term what a policy is worth here: enforced and where, declared, or refused."""
     document = _document(file, language)
+    parents = [_document(path, language) for path in parent or []]
     try:
         explained = read_to_explain(document, by_identifier(parents))
     except PolicyRefusedError as refusal:
@@ -153,7 +163,8 @@ def report(
     language: LanguageOption = "en",
 ) -> None:
     """Print as RDF how every rule of a policy stands to a request; exit 3 where it is refused."""
-    document, parents = _document(file), [_document(path) for path in parent or []]
+    document = _document(file, language)
+    parents = [_document(path, language) for path in parent or []]
     now = _moment(at)
     try:
         policy, decide = _to_be_decided(flattened(named(document), by_identifier(parents)))

@@ -12,8 +12,9 @@ from typing import Final
 
 from policies.actions import ACTIONS, Action
 from policies.catena_x import with_full_terms
-from policies.compact import array, reference, refusal, term_of
+from policies.compact import array, reference, refusal, short_name, term_of
 from policies.errors import PolicyRefusedError
+from policies.inheritance import flattened
 from policies.model import AnyRule, Connective, LanguageMap, Policy
 from policies.odrl import KNOWN_PROFILES, Profile, Reading, parse_policy
 from policies.reader import RDF_VALUE, Objection, Reader
@@ -21,7 +22,7 @@ from policies.terms import Enforcement, TermUse, classify
 from policies.wording import sentence
 from schemas.vocabulary import DCT, IDS, IDSC, ODRL, XSD
 
-__all__ = ["Explained", "read_to_explain"]
+__all__ = ["Explained", "named", "read_to_explain"]
 
 _STRANGERS: Final = "urn:allmende:unknown-terms"
 _UNNAMED: Final = "urn:allmende:policy"
@@ -92,6 +93,7 @@ def read_to_explain(
     Args:
         document: The policy, as compact JSON; Catena-X may use its short names,
             and a context inside the policy may define prefixes.
+        parents: The policies whose rules it takes over, by IRI.
 
     Returns:
         The policy, why it is not accepted, if it is not even read, and what it
@@ -102,10 +104,9 @@ def read_to_explain(
             error names the place.
     """
     _require_policy(document)
-    named = document if {"@id", "uid"} & document.keys() else {**document, "@id": _UNNAMED}
-    written = with_full_terms(named)
+    written = with_full_terms(named(document))
     try:
-        return Explained(parse_policy(written), None)
+        return Explained(parse_policy(flattened(written, parents or {})), None)
     except PolicyRefusedError as refused:
         return _as_far_as_possible(written, refused)
 

@@ -13,7 +13,6 @@ Source:
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -163,12 +162,7 @@ class Reader:
         members = self._known_members(document, _POLICY_KEYS | more, annotated=True)
         _check_context(members.get("@context"))
         profiles = self._profiles(members.get("profile"))  # an unknown one is a reason to stop here
-        conflict: Conflict | None = None
-        with self._noting():
-            conflict = self._conflict(members.get("conflict"))
-        kind = PolicyKind.SET
-        with self._noting():
-            kind = _kind(members.get("@type"))
+        conflict, kind = self._conflict(members.get("conflict")), self._kind(members.get("@type"))
         shared = {name: members[name] for name in _SHARED if name in members}
         if default_target is not None:
             shared.setdefault("target", default_target)
@@ -199,8 +193,13 @@ class Reader:
         """Yield the atomic rules that a property of a policy or a rule holds."""
         self._check_depth(depth, term)
         for position, rule in enumerate(objects(parent.get(term), term)):
-            with self._at(f"{within}{term}/{position}"):
+            outer, self.place = self.place, f"{within}{term}/{position}"
+            try:
                 yield from self._atoms_of(rule, term, shared, depth)
+            except PolicyRefusedError as refused:
+                self._note(refused)
+            finally:
+                self.place = outer
 
     def _atoms_of(self, rule: _Members, term: str, shared: _Members, depth: int) -> Iterator[_Atom]:
         nested, origin = _NESTED[term], self.place
@@ -224,27 +223,11 @@ class Reader:
                 functions=tuple(self._functions(members)),
             )
 
-    @contextmanager
-    def _at(self, place: str) -> Iterator[None]:
-        """Read what stands at a place; where objections are noted, leave it out if it cannot be read."""
-        outer, self.place = self.place, place
-        try:
-            with self._noting():
-                yield
-        finally:
-            self.place = outer
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Note what is refused inside, where objections are noted; refuse it everywhere else."""
-        try:
-            yield
-        except PolicyTooLargeError:
-            raise
-        except PolicyRefusedError as refused:
-            if self.objections is None:
-                raise
-            self.objections.append(Objection(self.place, refused))
+    def _note(self, refused: PolicyRefusedError) -> None:
+        """Note what was refused, where objections are noted; refuse it everywhere else."""
+        if self.objections is None or isinstance(refused, PolicyTooLargeError):
+            raise refused
+        self.objections.append(Objection(self.place, refused))
 
     def _members(
         self, value: _Members, keys: frozenset[str], wide_keys: frozenset[str] = frozenset()
@@ -257,8 +240,11 @@ class Reader:
         if self.objections is not None:
             kept = {}
             for key, member in value.items():
-                with self._noting():
+                try:
                     members_of({key: member}, known, annotated=annotated)
+                except PolicyRefusedError as refused:
+                    self._note(refused)
+                else:
                     kept[key] = member
             value = kept
         return members_of(value, known, annotated=annotated)
@@ -330,8 +316,10 @@ class Reader:
     def _constraint_list(self, value: object) -> tuple[AnyConstraint, ...]:
         constraints = []
         for member in objects(value, "constraint"):
-            with self._noting():
+            try:
                 constraints.append(self._constraint(member, 1))
+            except PolicyRefusedError as refused:
+                self._note(refused)
         return tuple(constraints)
 
     def _constraint(self, value: _Members, depth: int) -> AnyConstraint:
@@ -416,15 +404,16 @@ class Reader:
             yield from self._value_of(name)
 
     def _value_of(self, name: str) -> tuple[Literal, ...]:
-        with self._noting():
-            if name not in self.reading.references:
-                raise refusal(
-                    name,
-                    "Dem Verweis {term} wird nicht gefolgt; schreiben Sie den Wert selbst.",
-                    "The reference {term} is not followed; write the value itself.",
-                )
+        if name in self.reading.references:
             return self.reading.references[name]
-        return (Literal(name, None),)
+        self._note(
+            refusal(
+                name,
+                "Dem Verweis {term} wird nicht gefolgt; schreiben Sie den Wert selbst.",
+                "The reference {term} is not followed; write the value itself.",
+            )
+        )
+        return (Literal(name),)
 
     def _profiles(self, value: object) -> tuple[str, ...]:
         profiles = tuple(reference(member, "profile") for member in array(value))
@@ -445,12 +434,21 @@ class Reader:
                 "{term} may only be “prohibit”: a prohibition always wins here.",
             )
         if strategy is None:
-            raise refusal(
-                "conflict",
-                "{term} muss „perm“, „prohibit“ oder „invalid“ sein.",
-                "{term} must be “perm”, “prohibit” or “invalid”.",
+            self._note(
+                refusal(
+                    "conflict",
+                    "{term} muss „perm“, „prohibit“ oder „invalid“ sein.",
+                    "{term} must be “perm”, “prohibit” or “invalid”.",
+                )
             )
         return strategy
+
+    def _kind(self, value: object) -> PolicyKind:
+        try:
+            return _kind(value)
+        except PolicyRefusedError as refused:
+            self._note(refused)
+            return PolicyKind.SET
 
     def _check_depth(self, depth: int, term: str) -> None:
         most = self.reading.limits.nesting

@@ -248,16 +248,7 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
                 },
             )
         )
-        terms = [
-            {
-                "rule": use.rule,
-                "term": use.term,
-                "level": use.level.value,
-                "within": [part.written for part in use.within],
-                "sentence": dict(use.text),
-            }
-            for use in classify(dataset.offer.policy)
-        ]
+        dataset = published.dataset
         return JSONResponse(
             {
                 "identifier": dataset.identifier,
@@ -297,7 +288,13 @@ def _add_datasets(router: APIRouter, services: ManagementServices) -> None:
 def _terms(policy: Policy) -> list[JsonObject]:
     """What each term of a policy is worth here."""
     return [
-        {"rule": use.rule, "term": use.term, "level": use.level.value, "sentence": dict(use.text)}
+        {
+            "rule": use.rule,
+            "term": use.term,
+            "level": use.level.value,
+            "within": [dict(part.written) for part in use.within],
+            "sentence": dict(use.text),
+        }
         for use in classify(policy)
     ]
 

@@ -151,6 +151,133 @@ def test_programs_see_what_joins_conditions(tmp_path: Path) -> None:
     ]
 
 
+HOUSE = {"@id": "https://coop.example/rules", "prohibition": [{"action": "distribute"}]}
+
+
+def parent_in(directory: Path, content: object) -> str:
+    path = directory / "parent.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def test_the_rules_that_a_policy_takes_over_are_explained_with_its_own(tmp_path: Path) -> None:
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    shown = allmende("explain", heir, "--parent", parent_in(tmp_path, HOUSE))
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "declared odrl:distribute - The data must not be passed on to third parties." in lines
+    assert "4 enforced, 2 declared, 0 refused." in lines
+
+
+@pytest.mark.parametrize(
+    ("language", "missing"),
+    [("en", "is not at hand, and it is not fetched"), ("de", "liegt nicht vor, und abgerufen wird er nicht")],
+)
+def test_a_policy_whose_parent_is_missing_is_shown_with_what_to_do(
+    tmp_path: Path, language: str, missing: str
+) -> None:
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    shown = allmende("explain", heir, "--lang", language)
+    assert shown.exit_code == 0
+    assert missing in shown.stdout
+    assert "--parent" in shown.stdout
+
+
+def test_a_parent_without_a_name_ends_with_one_sentence(tmp_path: Path) -> None:
+    parent = parent_in(tmp_path, {"prohibition": [{"action": "sell"}]})
+    shown = allmende("explain", file_with(tmp_path, OFFER), "--parent", parent)
+    assert shown.exit_code == 2
+    assert "needs exactly one name" in shown.stderr
+
+
+FORECASTING = ("--purpose", POLICY + "LoadForecasting")
+REPORT = "https://w3id.org/force/compliance-report#"
+
+
+def state_of(told: dict, position: int) -> str:
+    return told["report:ruleReport"][position]["report:activationState"]["@id"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "state"),
+    [
+        ((*FORECASTING, "--uses", "19"), 0, "report:Active"),
+        ((*FORECASTING, "--uses", "20"), 3, "report:Inactive"),
+        (FORECASTING, 3, "report:Inactive"),
+        (("--uses", "0"), 3, "report:Inactive"),
+    ],
+    ids=["permitted", "used up", "uses unknown", "no purpose"],
+)
+def test_a_report_says_how_every_rule_stands_and_exits_with_the_answer(
+    tmp_path: Path, options: tuple[str, ...], code: int, state: str
+) -> None:
+    shown = allmende("report", file_with(tmp_path, OFFER), "--action", "query", *options)
+    assert shown.exit_code == code, shown.stderr
+    told = json.loads(shown.stdout)
+    assert told["allmende:permitted"]["@value"] == ("false" if code else "true")
+    assert [state_of(told, position) for position in range(3)] == [state, *["report:Inactive"] * 2]
+    wanted = told["report:policyRequest"]["odrl:permission"]
+    assert wanted["odrl:action"] == {"@id": POLICY + "query"}
+
+
+def test_a_report_is_turtle_where_that_is_asked_for(tmp_path: Path) -> None:
+    options = ("--action", "reproduce", "--format", "turtle")
+    shown = allmende("report", file_with(tmp_path, OFFER), *options)
+    assert shown.exit_code == 3
+    assert f"@prefix report: <{REPORT}> ." in shown.stdout
+    assert "a report:ProhibitionReport" in shown.stdout
+
+
+def test_a_report_is_about_the_time_and_the_partner_that_are_named(tmp_path: Path) -> None:
+    until = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": "2027-01-01T00:00:00Z"}
+    rule = {"action": "read", "constraint": [until]}
+    file = file_with(tmp_path, {"@id": "urn:p", "permission": [rule], "assignee": "did:web:b"})
+    for options, code in (
+        (("--at", "2026-12-31T23:59:59Z"), 0),
+        (("--at", "2027-01-01T01:00:00Z"), 3),
+        (("--at", "2026-12-31T23:59:59Z", "--assignee", "did:web:c"), 3),
+    ):
+        assert allmende("report", file, "--action", "read", *options).exit_code == code, options
+
+
+def test_a_policy_that_connectors_do_not_exchange_is_decided_all_at_once(tmp_path: Path) -> None:
+    several = {
+        "@id": "urn:p",
+        "permission": [{"action": "read", "target": "urn:a"}, {"action": "print", "target": "urn:b"}],
+    }
+    shown = allmende("report", file_with(tmp_path, several), "--action", "read")
+    assert shown.exit_code == 3
+    assert len(json.loads(shown.stdout)["report:ruleReport"]) == 2
+
+
+def test_the_rules_of_a_parent_are_reported_too(tmp_path: Path) -> None:
+    house = {**HOUSE, "prohibition": [{"action": POLICY + "query"}]}
+    heir = file_with(tmp_path, {**OFFER, "inheritFrom": HOUSE["@id"]})
+    options = ("--action", "query", *FORECASTING, "--uses", "0")
+    assert allmende("report", heir, *options).exit_code == 2
+    shown = allmende("report", heir, *options, "--parent", parent_in(tmp_path, house))
+    assert shown.exit_code == 3
+    assert state_of(json.loads(shown.stdout), 3) == "report:Active"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--action", "quary"), "quary is unknown"),
+        (("--action", "query", "--at", "tomorrow"), "takes a time with its zone"),
+        (("--action", "query", "--at", "2027-01-01T00:00:00"), "takes a time with its zone"),
+        (("--action", "query", "--parent", "missing.json"), "cannot be read"),
+    ],
+)
+def test_a_report_that_cannot_be_made_ends_with_one_sentence(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    shown = allmende("report", file_with(tmp_path, OFFER), *options)
+    assert shown.exit_code == 2
+    assert shown.stdout == ""
+    assert said in shown.stderr
+
+
 UNREADABLE = [
     ("not json", "is no policy"),
     ("[]", "does not hold a JSON object"),
