@@ -1,8 +1,36 @@
 """The errors of the shared vocabulary; none knows how it was transported."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 _SHOWN: Final = 200
+
+
+def in_english(cause: object) -> str:
+    """A cause that nobody wrote in German, to be put into a German sentence."""
+    return f"(Ursache auf Englisch: {str(cause).rstrip('.')})"
+
+
+class WordedError(Exception):
+    """An error whose sentence a user reads in German or in English.
+
+    Where only the English one was written, such as a cause that another program
+    or a malformed document gives, the German one says what kind of problem it
+    is and quotes the English one.
+
+    Attributes:
+        german: What kind of problem it is, to begin such a German sentence with.
+        reason: The sentence, per language.
+    """
+
+    german: ClassVar[str] = "Es geht nicht"
+
+    def __init__(self, english: str, german: str | None = None) -> None:
+        super().__init__(english)
+        self.reason: Mapping[str, str] = {
+            "de": f"{self.german} {in_english(english)}." if german is None else german,
+            "en": english,
+        }
 
 
 class SchemaError(Exception):

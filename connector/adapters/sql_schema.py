@@ -5,9 +5,12 @@ Alembic, in a process of its own: most starts have nothing to change, and
 loading Alembic would take a tenth of them.
 """
 
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import (
     URL,
@@ -22,12 +25,14 @@ from sqlalchemy import (
     event,
     insert,
     inspect,
+    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from connector.adapters.migrations import HEAD
+from schemas.errors import WordedError
 
 _MIGRATIONS: Final = (sys.executable, "-P", "-m", "connector.adapters.migrations")
 _VERSION: Final = Table(
@@ -38,10 +43,13 @@ _VERSION: Final = Table(
 )
 """Alembic's own table, as it makes it."""
 _NO_VERSION: Final = ""
+_SHOWN: Final = 40
 
 
-class SchemaError(Exception):
-    """The tables cannot be brought up to date; the text says why."""
+class SchemaError(WordedError):
+    """The tables are not, or cannot be brought, up to date; the text says why."""
+
+    german = "Die Tabellen der Datenbank sind nicht die dieser Version"
 
 
 def open_database(url: str) -> Engine:
@@ -59,6 +67,70 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediately)
     return engine
+
+
+def open_kept_database(url: str) -> Engine:
+    """A database that is there already, to be read and left exactly as it is.
+
+    Args:
+        url: SQLAlchemy address of the database.
+
+    Raises:
+        SchemaError: There is none, or its tables are not those of this version.
+        SQLAlchemyError: It cannot be used.
+    """
+    engine = _kept_file(make_url(url)) if url.startswith("sqlite") else open_database(url)
+    try:
+        with engine.connect() as connection:
+            _require_this_version(_version(connection), _place(engine.url))
+    except (SQLAlchemyError, SchemaError):
+        engine.dispose()
+        raise
+    return engine
+
+
+def _place(address: URL) -> str:
+    """Where a database is, for people: without a password."""
+    return str(address.database) if address.drivername.startswith("sqlite") else address.render_as_string()
+
+
+def _require_this_version(version: str | None, place: str) -> None:
+    if version == HEAD:
+        return
+    if version is None:
+        raise SchemaError(
+            f"{place} is no database of Allmende, or nothing was ever kept in it: it does not say of which "
+            "version its tables are. Check database_url and data_dir.",
+            f"{place} ist keine Datenbank von Allmende, oder sie wurde noch nie benutzt: Sie nennt keine "
+            "Version ihrer Tabellen. Bitte prüfen Sie database_url und data_dir.",
+        )
+    raise SchemaError(
+        f"The database {place} has tables of version {version[:_SHOWN]!r}; this program reads {HEAD!r}. "
+        "The connector brings an earlier version up to date when it starts; a later one needs its program.",
+        f"Die Datenbank {place} hat Tabellen der Version {version[:_SHOWN]!r}; dieses Programm liest "
+        f"{HEAD!r}. Eine frühere Version bringt der Connector beim Start auf den neuen Stand; eine spätere "
+        "braucht ihr eigenes Programm.",
+    )
+
+
+def _kept_file(address: URL) -> Engine:
+    name = address.database or ""
+    path = Path(unquote(urlsplit(name).path) if name.startswith("file:") else name).absolute()
+    if not path.exists():
+        raise SchemaError(
+            f"There is no database at {path}. Check database_url and data_dir; the connector makes the "
+            "database when it starts for the first time.",
+            f"Unter {path} gibt es keine Datenbank. Bitte prüfen Sie database_url und data_dir; der "
+            "Connector legt die Datenbank an, wenn er zum ersten Mal startet.",
+        )
+
+    def connect() -> sqlite3.Connection:
+        # SQLite makes a file that is missing, unless it is asked not to.
+        opened = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
+        opened.execute("PRAGMA query_only=ON")
+        return opened
+
+    return create_engine(address, creator=connect)
 
 
 def _configure_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's connection

@@ -119,6 +119,12 @@ class Statements:
             self._driver.execute("BEGIN")
         self.has_written = False
 
+    def begin_reading(self) -> None:
+        """Begin a transaction that sees the database as it is now, whatever others write meanwhile."""
+        self._driver.execute(
+            "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+        )
+
     def commit(self) -> None:
         """Write everything to disk."""
         self._driver.execute("COMMIT")

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter
-from sqlalchemy import PoolProxiedConnection
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import SQLModel
 
 from connector.adapters import sql_statements as sql
-from connector.adapters.sql_schema import SchemaError, bring_up_to_date, open_database
+from connector.adapters.sql_schema import SchemaError, bring_up_to_date, open_database, open_kept_database
 from connector.adapters.sql_statements import Driver, RecordStatements, Row, Statements
 from connector.adapters.sql_tables import (
     AgreementRow,
@@ -63,6 +63,7 @@ from connector.protocol.computation import Computation
 from connector.protocol.negotiation import ContractAgreement, ContractNegotiation
 from connector.protocol.transfer import TransferProcess
 from policies.privacy import EPSILON_DIGITS
+from schemas.errors import WordedError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,12 +72,16 @@ _MOST_TOGETHER = 64
 _PATIENCE = timedelta(seconds=10)
 """How long another process may hold the database, such as a backup."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_SPOILT = (ValidationError, TypeError, ValueError, OverflowError, OSError)
+"""What comes of values that somebody else has written: SQLite keeps any in any column."""
 _MOST_RECENT = 128
 """Records of one type that are kept in memory; they are frozen, and nobody changes the JSON inside them."""
 
 
-class StoreUnavailableError(Exception):
+class StoreUnavailableError(WordedError):
     """The database cannot be opened; the sentence names the cause and the remedy."""
+
+    german = "Die Datenbank kann nicht benutzt werden"
 
 
 class _Kind(Generic[R]):
@@ -524,7 +529,9 @@ def _content(row: Row | None) -> bytes | None:
 
 
 def _entry(row: Row) -> LedgerEntry:
-    return LedgerEntry(*(*row[:9], datetime.fromtimestamp(row[9], UTC)))
+    # SQLite keeps text where bytes belong, if somebody has written some: then that is what has to be checked.
+    leaf = row[5].encode() if isinstance(row[5], str) else row[5]
+    return LedgerEntry(*(*row[:5], leaf, *row[6:9], datetime.fromtimestamp(row[9], UTC)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,10 +590,8 @@ class SqlStore:
             self._engine = open_database(url)
             bring_up_to_date(self._engine, SQLModel.metadata)
         except (SQLAlchemyError, SchemaError, ImportError, OSError) as problem:
-            cause = problem.orig if isinstance(problem, DBAPIError) else problem
-            said = " ".join(str(cause).split()).rstrip(".?")  # PostgreSQL says it in several lines
             raise StoreUnavailableError(
-                f"The database cannot be opened: {said}. "
+                f"The database cannot be opened: {_said(problem)}. "
                 "Check database_url and the rights on the data directory, then start again."
             ) from problem
         self._connection: PoolProxiedConnection | None = None
@@ -712,6 +717,64 @@ class SqlStore:
         if self._connection is not None:
             self._connection.invalidate()
         self._connection, self._statements = None, None
+
+
+def read_kept(url: str, leaf_hash: Callable[[bytes], bytes], work: Callable[[SqlTransaction], T]) -> T:
+    """Let somebody read a database that is there, in one transaction; nothing in it is made or changed.
+
+    Args:
+        url: SQLAlchemy address of the database.
+        leaf_hash: How the ledger hashes a leaf (RFC 6962).
+        work: Reads it.
+
+    Raises:
+        StoreUnavailableError: There is none, it is not of this version, or it cannot be read.
+    """
+    try:
+        engine = open_kept_database(url)
+    except SchemaError as problem:
+        raise StoreUnavailableError(problem.reason["en"], problem.reason["de"]) from problem
+    except (SQLAlchemyError, ImportError, OSError) as problem:
+        raise _unreadable(problem) from problem
+    try:
+        return _read(engine, lambda statements: work(SqlTransaction(statements, leaf_hash)))
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error, *_SPOILT) as problem:
+        raise _unreadable(problem) from problem
+    finally:
+        engine.dispose()
+
+
+def _read(engine: Engine, read: Callable[[Statements], T]) -> T:
+    connection = engine.raw_connection()
+    try:
+        driver = connection.driver_connection
+        if engine.dialect.name == "postgresql":
+            driver.autocommit = True  # type: ignore[union-attr]
+        statements = Statements(engine.dialect, cast("Driver", driver))
+        statements.begin_reading()
+        return read(statements)
+    finally:
+        connection.invalidate()
+
+
+def _unreadable(problem: Exception) -> StoreUnavailableError:
+    said = _said(problem)
+    return StoreUnavailableError(
+        f"The database cannot be read: {said}. Check database_url and the rights on the data directory, or "
+        "restore the database from a copy.",
+        f"Die Datenbank kann nicht gelesen werden ({said}). Bitte prüfen Sie database_url und die Rechte am "
+        "Datenverzeichnis, oder stellen Sie die Datenbank aus einer Kopie wieder her.",
+    )
+
+
+def _said(problem: Exception) -> str:
+    """What a database says, in one line; PostgreSQL says it in several."""
+    if isinstance(problem, ValidationError):
+        return f"a record of the kind {problem.title} is damaged"
+    if isinstance(problem, _SPOILT):
+        return "a value in it has another type than was written"
+    cause = problem.orig if isinstance(problem, DBAPIError) else problem
+    return " ".join(str(cause).split()).rstrip(".?")
 
 
 def _failed(jobs: Sequence[_Job], problem: Exception) -> list[_Outcome]:

@@ -26,8 +26,8 @@ from sqlmodel import SQLModel
 from catalog.dsp import DatasetView
 from catalog.model import Column, ColumnRole, Dataset, Offer
 from connector.adapters import migrations
-from connector.adapters.sql_store import SqlStore, StoreUnavailableError
 from connector.evidence.credentials import Credential, StatusEntry
+from connector.adapters.sql_store import SqlStore, StoreUnavailableError, read_kept
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
     MOST_FORGOTTEN,
@@ -1210,6 +1210,32 @@ async def test_what_is_saved_can_be_read_without_this_software(tmp_path: Path) -
     connection.close()
 
     assert row == (TRICKY,)
+
+
+# read, and left as it is
+
+
+async def test_what_is_kept_can_be_read_while_somebody_writes_it(place: Place) -> None:
+    store = place.open()
+    await store.transact(lambda tx: tx.save_dataset(DATASET))
+    assert read_kept(place.url, leaf_hash, lambda tx: tx.datasets()) == (DATASET,)
+    assert await store.transact(lambda tx: tx.datasets()) == (DATASET,)
+
+
+async def test_whoever_only_reads_can_change_nothing(place: Place) -> None:
+    store = place.open()
+    with pytest.raises(StoreUnavailableError, match="read"):
+        read_kept(place.url, leaf_hash, lambda tx: tx.save_dataset(DATASET))
+    assert await store.transact(lambda tx: tx.datasets()) == ()
+
+
+def test_a_database_in_which_nothing_was_ever_kept_is_not_read_and_stays_empty(place: Place) -> None:
+    engine = create_engine(place.url)
+    engine.connect().close()  # SQLite makes its file
+    with pytest.raises(StoreUnavailableError, match="no database of Allmende"):
+        read_kept(place.url, leaf_hash, lambda tx: tx.datasets())
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
 
 
 # databases that cannot be opened
