@@ -37,6 +37,7 @@ from connector.protocol.workflow import Action, Rule, Workflow, WorkflowError
 from policies.circumstances import CalendarEvent, Circumstances
 from policies.facts import Partner
 from policies.places import PLACE
+from schemas.errors import WordedError, in_english
 
 ENVIRONMENT_PREFIX = "ALLMENDE_"
 _DELIMITER = "__"
@@ -49,8 +50,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Iri = Annotated[str, Field(pattern=_IRI)]
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(WordedError):
     """The configuration cannot be used; the sentence names the setting and the remedy."""
+
+    german = "Die Konfiguration kann nicht benutzt werden"
 
 
 class Listener(BaseModel):
@@ -330,18 +333,35 @@ def read_settings(path: Path) -> Settings:
     Raises:
         ConfigurationError: The file is missing or malformed, a setting is unknown or wrong.
     """
+    if not path.exists():
+        raise ConfigurationError(
+            f"There is no configuration file {path}; make one with `allmende init`.",
+            f"Es gibt keine Konfigurationsdatei {path}; `allmende init` legt eine an.",
+        )
     if not path.is_file():
-        raise ConfigurationError(f"There is no configuration file {path}; make one with `allmende init`.")
+        raise ConfigurationError(
+            f"{path} is no regular file; name a configuration file, or make one with `allmende init`.",
+            f"{path} ist keine gewöhnliche Datei; bitte nennen Sie eine Konfigurationsdatei, "
+            "oder legen Sie mit `allmende init` eine an.",
+        )
     _refuse_unknown_environment()
     reader: type[Settings] = type("FileSettings", (Settings,), {"toml_file": path, "__module__": __name__})
     try:
         settings = reader()
     except tomllib.TOMLDecodeError as problem:
-        raise ConfigurationError(f"{path} is not valid TOML: {problem}.") from problem
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {problem}.", f"{path} ist kein gültiges TOML {in_english(problem)}."
+        ) from problem
     except UnicodeDecodeError as problem:
-        raise ConfigurationError(f"{path} is not valid TOML: it is no UTF-8 text.") from problem
+        raise ConfigurationError(
+            f"{path} is not valid TOML: it is no UTF-8 text.",
+            f"{path} ist kein gültiges TOML: Es ist kein UTF-8-Text.",
+        ) from problem
     except OSError as problem:
-        raise ConfigurationError(f"{path} cannot be read: {problem.strerror}.") from problem
+        raise ConfigurationError(
+            f"{path} cannot be read: {problem.strerror}.",
+            f"{path} kann nicht gelesen werden {in_english(problem.strerror)}.",
+        ) from problem
     except SettingsError as problem:
         # A variable for a whole section is read as JSON.
         raise ConfigurationError(f"The environment: {problem}. {_DOCUMENTATION}") from problem

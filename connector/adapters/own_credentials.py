@@ -31,6 +31,7 @@ from connector.evidence.errors import EvidenceError
 from connector.evidence.multikey import decode_key, encode_key, fingerprint
 from connector.evidence.proofs import add_proof, sign
 from connector.evidence.succession import succession_statement
+from schemas.errors import in_english
 from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
 
 KEY_DIRECTORY = "keys"
@@ -95,7 +96,10 @@ def create_keys(directory: Path) -> None:
     try:
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
-        raise KeyFileError(f"The key directory {keys} cannot be made: {problem.strerror}.") from problem
+        raise KeyFileError(
+            f"The key directory {keys} cannot be made: {problem.strerror}.",
+            f"Das Schlüsselverzeichnis {keys} kann nicht angelegt werden {in_english(problem.strerror)}.",
+        ) from problem
     for name in (CONTRACTS_KEY, TOKENS_KEY):
         create_key(keys / name)
 
@@ -198,16 +202,23 @@ def _read_retired(keys: Path) -> _Retired:
     except FileNotFoundError:
         return _Retired()
     except (OSError, MalformedJsonError) as problem:
-        raise KeyFileError(f"The list of former keys {path} cannot be read: {problem}") from problem
+        raise KeyFileError(
+            f"The list of former keys {path} cannot be read: {problem}",
+            f"Die Liste früherer Schlüssel {path} kann nicht gelesen werden {in_english(problem)}.",
+        ) from problem
     try:
         return _parsed(document)
     except EvidenceError as problem:
-        raise KeyFileError(f"The list of former keys {path} is damaged: {problem} Restore it.") from problem
+        raise KeyFileError(
+            f"The list of former keys {path} is damaged: {problem} Restore it.",
+            f"Die Liste früherer Schlüssel {path} ist beschädigt: {problem.reason['de']} "
+            "Stellen Sie sie wieder her.",
+        ) from problem
 
 
 def _parsed(document: JsonValue) -> _Retired:
     if not isinstance(document, dict) or not isinstance(document.get("tokens"), int):
-        raise EvidenceError("It is no list of keys.")
+        raise EvidenceError("It is no list of keys.", "Sie ist keine Liste von Schlüsseln.")
     contracts = tuple(
         RetiredKey(
             fragment=text(entry, "fragment"),
@@ -223,7 +234,7 @@ def _parsed(document: JsonValue) -> _Retired:
 def _ed25519(multibase: str) -> Ed25519PublicKey:
     key = decode_key(multibase)
     if not isinstance(key, Ed25519PublicKey):
-        raise EvidenceError("It lists a key of another kind.")
+        raise EvidenceError("It lists a key of another kind.", "Sie führt einen Schlüssel anderer Art.")
     return key
 
 
@@ -249,7 +260,10 @@ def _write_retired(keys: Path, retired: _Retired) -> None:
             os.fsync(file.fileno())
         written.replace(keys / RETIRED_KEYS)
     except OSError as problem:
-        raise KeyFileError(f"The list of former keys cannot be written: {problem.strerror}.") from problem
+        raise KeyFileError(
+            f"The list of former keys cannot be written: {problem.strerror}.",
+            f"Die Liste früherer Schlüssel kann nicht geschrieben werden {in_english(problem.strerror)}.",
+        ) from problem
 
 
 def _delete(old: Path) -> None:
@@ -257,5 +271,7 @@ def _delete(old: Path) -> None:
         old.unlink()
     except OSError as problem:
         raise KeyFileError(
-            f"The new key is in use, but the old one cannot be deleted: {problem.strerror}. Delete {old}."
+            f"The new key is in use, but the old one cannot be deleted: {problem.strerror}. Delete {old}.",
+            "Der neue Schlüssel ist in Gebrauch, aber der alte kann nicht gelöscht werden "
+            f"{in_english(problem.strerror)}. Löschen Sie {old}.",
         ) from problem

@@ -57,7 +57,10 @@ class RdfCanonicaliser:
             }
         ).encode()
         if len(request) > _MOST_BYTES:
-            raise CanonicalisationError(f"The document is larger than {_MOST_BYTES:,} bytes.")
+            raise CanonicalisationError(
+                f"The document is larger than {_MOST_BYTES:,} bytes.",
+                f"Das Dokument hat mehr als {_MOST_BYTES:,} Bytes.",
+            )
         return _forms(self._ask(request))
 
     def _ask(self, request: bytes) -> bytes:
@@ -85,7 +88,10 @@ class RdfCanonicaliser:
     def _too_much(self) -> CanonicalisationError:
         return CanonicalisationError(
             f"Finding the document's canonical RDF was stopped: it needs more than {self._seconds} seconds "
-            f"or {self._memory >> 20} MiB. Ask its issuer for a signature with eddsa-jcs-2022."
+            f"or {self._memory >> 20} MiB. Ask its issuer for a signature with eddsa-jcs-2022.",
+            f"Die Suche nach dem kanonischen RDF des Dokuments wurde abgebrochen: Sie braucht mehr als "
+            f"{self._seconds} Sekunden oder {self._memory >> 20} MiB. Bitten Sie den Aussteller um eine "
+            "Unterschrift mit eddsa-jcs-2022.",
         )
 
 

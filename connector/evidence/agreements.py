@@ -130,9 +130,15 @@ def require_parties(agreement: Mapping[str, JsonValue], dids: tuple[str, ...]) -
     """
     expected = (text(agreement, "assigner"), text(agreement, "assignee"))
     if dids != expected:
-        raise EvidenceError(f"The agreement is between {expected}, but is to be signed by {dids}.")
+        raise EvidenceError(
+            f"The agreement is between {expected}, but is to be signed by {dids}.",
+            f"Der Vertrag besteht zwischen {expected}, unterschreiben sollen aber {dids}.",
+        )
     if expected[0] == expected[1]:
-        raise EvidenceError(f"{expected[0]} cannot make an agreement with itself.")
+        raise EvidenceError(
+            f"{expected[0]} cannot make an agreement with itself.",
+            f"{expected[0]} kann keinen Vertrag mit sich selbst schließen.",
+        )
 
 
 def require_same_agreement(ours: Mapping[str, JsonValue], theirs: Mapping[str, JsonValue]) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from connector.evidence.documents import digest, mappings, moment_of, text, texts
 from connector.evidence.errors import DidError, EvidenceError
 from connector.evidence.multikey import PublicKey, decode_key, encode_key
+from schemas.errors import in_english
 from schemas.strict_json import JsonObject, JsonValue
 from schemas.vocabulary import ALLMENDE
 
@@ -70,13 +71,21 @@ def did_url(did: str, *, loopback_http: bool = False) -> str:
     if match is None:
         raise DidError(
             f"{did[:200]!r} is not a did:web name that we accept: lower-case host name (no IP address), "
-            "optional %3A and port, optional path of plain segments."
+            "optional %3A and port, optional path of plain segments.",
+            f"{did[:200]!r} ist kein did:web-Name, den wir annehmen: Rechnername in kleinen Buchstaben "
+            "(keine IP-Adresse), wahlweise %3A und Port, wahlweise ein Pfad aus einfachen Teilen.",
         )
     segments = match["path"].split(":")[1:]
     if any(segment.strip(".") == "" for segment in segments):
-        raise DidError(f"{did[:200]!r} has a path segment of dots only.")
+        raise DidError(
+            f"{did[:200]!r} has a path segment of dots only.",
+            f"{did[:200]!r} hat einen Pfadteil, der nur aus Punkten besteht.",
+        )
     if match["port"] and int(match["port"]) > _LAST_PORT:
-        raise DidError(f"{did[:200]!r} names a port above {_LAST_PORT}.")
+        raise DidError(
+            f"{did[:200]!r} names a port above {_LAST_PORT}.",
+            f"{did[:200]!r} nennt einen Port über {_LAST_PORT}.",
+        )
     scheme = "http" if loopback_http and match["host"] == "localhost" else "https"
     authority = match["host"] + (f":{match['port']}" if match["port"] else "")
     path = "/".join(segments) if segments else ".well-known"
@@ -94,7 +103,10 @@ def did_of(base_url: str) -> str:
     """
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
-        raise DidError(f"{base_url!r} is not a plain http(s) address.")
+        raise DidError(
+            f"{base_url!r} is not a plain http(s) address.",
+            f"{base_url!r} ist keine einfache http(s)-Adresse.",
+        )
     path = parts.path.strip("/")
     did = "did:web:" + parts.netloc.replace(":", "%3A") + (":" + path.replace("/", ":") if path else "")
     did_url(did)
@@ -164,19 +176,26 @@ class DidDocument:
         """
         method = self.methods.get(identifier)
         if method is None:
-            raise DidError(f"The DID document of {self.did} has no usable key {identifier!r}.")
+            raise DidError(
+                f"The DID document of {self.did} has no usable key {identifier!r}.",
+                f"Das DID-Dokument von {self.did} hat keinen brauchbaren Schlüssel {identifier!r}.",
+            )
         if method.controller != self.did:
             raise DidError(
-                f"The key {identifier!r} is controlled by {method.controller!r}, not by {self.did}."
+                f"The key {identifier!r} is controlled by {method.controller!r}, not by {self.did}.",
+                f"Über den Schlüssel {identifier!r} verfügt {method.controller!r}, nicht {self.did}.",
             )
         if identifier not in self.relationships[relationship]:
             raise DidError(
-                f"The DID document of {self.did} does not list {identifier!r} under {relationship}."
+                f"The DID document of {self.did} does not list {identifier!r} under {relationship}.",
+                f"Das DID-Dokument von {self.did} führt {identifier!r} nicht unter {relationship}.",
             )
         if at is not None and method.ended is not None and at > method.ended:
             raise DidError(
                 f"The key {identifier!r} was used at {at.isoformat()}, after {self.did} had given it up "
-                f"({method.ended.isoformat()})."
+                f"({method.ended.isoformat()}).",
+                f"Der Schlüssel {identifier!r} wurde am {at.isoformat()} benutzt, nachdem {self.did} "
+                f"ihn aufgegeben hatte ({method.ended.isoformat()}).",
             )
         return method.key
 
@@ -191,7 +210,11 @@ class DidDocument:
             method = self.methods.get(identifier)
             if method is not None and method.ended is None and isinstance(method.key, Ed25519PublicKey):
                 return identifier
-        raise DidError(f"The DID document of {self.did} lists no Ed25519 key in use under assertionMethod.")
+        raise DidError(
+            f"The DID document of {self.did} lists no Ed25519 key in use under assertionMethod.",
+            f"Das DID-Dokument von {self.did} führt unter assertionMethod keinen Ed25519-Schlüssel, "
+            "der in Gebrauch ist.",
+        )
 
     def endpoint(self, kind: str) -> str | None:
         """The address of the first service of a kind, such as `CatalogService`; None without one."""
@@ -305,14 +328,20 @@ def parse_did_document(content: JsonObject, *, did: str) -> DidDocument:
     except DidError:
         raise
     except EvidenceError as error:
-        raise DidError(f"The DID document of {did[:200]} is malformed: {error}") from error
+        raise DidError(
+            f"The DID document of {did[:200]} is malformed: {error}",
+            f"Das DID-Dokument von {did[:200]} ist fehlerhaft: {error.reason['de']}",
+        ) from error
 
 
 def _parse(content: JsonObject, did: str) -> DidDocument:
     if not _DID.fullmatch(did):
-        raise DidError(f"{did[:200]!r} is not a DID.")
+        raise DidError(f"{did[:200]!r} is not a DID.", f"{did[:200]!r} ist keine DID.")
     if text(content, "id") != did:
-        raise DidError(f"The DID document says it belongs to {content['id']!r}, not to {did!r}.")
+        raise DidError(
+            f"The DID document says it belongs to {content['id']!r}, not to {did!r}.",
+            f"Das DID-Dokument gehört nach eigener Angabe zu {content['id']!r}, nicht zu {did!r}.",
+        )
     entries = list(mappings(content, "verificationMethod")) if "verificationMethod" in content else []
     relationships = {}
     order: tuple[str, ...] = ()
@@ -340,7 +369,11 @@ def _absolute(reference: str, did: str) -> str:
 def _relationship(value: JsonValue, did: str) -> tuple[tuple[str, ...], list[JsonObject]]:
     """The keys listed for a purpose, and those that are written down only there."""
     if not isinstance(value, list):
-        raise DidError(f"The DID document of {did} has a verification relationship that is not a list.")
+        raise DidError(
+            f"The DID document of {did} has a verification relationship that is not a list.",
+            f"Das DID-Dokument von {did} hat eine Schlüsselverwendung (verification relationship), "
+            "die keine Liste ist.",
+        )
     embedded = [entry for entry in value if isinstance(entry, dict)]
     named = (
         entry if isinstance(entry, str) else text(entry, "id")
@@ -352,13 +385,19 @@ def _relationship(value: JsonValue, did: str) -> tuple[tuple[str, ...], list[Jso
 
 def _methods(entries: list[JsonObject], did: str) -> dict[str, VerificationMethod]:
     if len(entries) > _MOST_METHODS:
-        raise DidError(f"The DID document of {did} lists more than {_MOST_METHODS} keys.")
+        raise DidError(
+            f"The DID document of {did} lists more than {_MOST_METHODS} keys.",
+            f"Das DID-Dokument von {did} führt mehr als {_MOST_METHODS} Schlüssel.",
+        )
     methods: dict[str, VerificationMethod] = {}
     seen = set()
     for entry in entries:
         identifier = _absolute(text(entry, "id"), did)
         if identifier in seen:
-            raise DidError(f"The DID document of {did} lists the key {identifier!r} twice.")
+            raise DidError(
+                f"The DID document of {did} lists the key {identifier!r} twice.",
+                f"Das DID-Dokument von {did} führt den Schlüssel {identifier!r} zweimal.",
+            )
         seen.add(identifier)
         key = _public_key(entry)
         if key is not None and identifier.startswith(did + "#"):
@@ -392,7 +431,10 @@ def _known_key(multibase: str) -> PublicKey | None:
 def _jwk(jwk: Mapping[str, JsonValue]) -> PublicKey | None:
     """A key as a JSON Web Key (RFC 7517), as other connectors publish theirs."""
     if "d" in jwk:
-        raise DidError("The DID document publishes a private key; its owner must replace that key.")
+        raise DidError(
+            "The DID document publishes a private key; its owner must replace that key.",
+            "Das DID-Dokument veröffentlicht einen privaten Schlüssel; dessen Eigentümer muss ihn ersetzen.",
+        )
     try:
         match (jwk.get("kty"), jwk.get("crv")):
             case ("OKP", "Ed25519"):
@@ -401,20 +443,29 @@ def _jwk(jwk: Mapping[str, JsonValue]) -> PublicKey | None:
                 x, y = (int.from_bytes(_coordinate(jwk, name), "big") for name in ("x", "y"))
                 return EllipticCurvePublicNumbers(x, y, SECP256R1()).public_key()
     except ValueError as error:
-        raise DidError(f"The DID document holds a malformed JSON Web Key: {error}") from error
+        raise DidError(
+            f"The DID document holds a malformed JSON Web Key: {error}",
+            f"Das DID-Dokument enthält einen fehlerhaften JSON Web Key {in_english(error)}.",
+        ) from error
     return None
 
 
 def _coordinate(jwk: Mapping[str, JsonValue], name: str) -> bytes:
     data = urlsafe_b64decode(text(jwk, name) + "=")
     if len(data) != _COORDINATE_BYTES:
-        raise DidError(f"The member {name!r} of a JSON Web Key must hold {_COORDINATE_BYTES} bytes.")
+        raise DidError(
+            f"The member {name!r} of a JSON Web Key must hold {_COORDINATE_BYTES} bytes.",
+            f"Das Member {name!r} eines JSON Web Key muss {_COORDINATE_BYTES} Bytes enthalten.",
+        )
     return data
 
 
 def _services(value: JsonValue) -> tuple[Service, ...]:
     if not isinstance(value, list):
-        raise DidError("The member 'service' of a DID document must be a list.")
+        raise DidError(
+            "The member 'service' of a DID document must be a list.",
+            "Das Member „service“ eines DID-Dokuments muss eine Liste sein.",
+        )
     services = []
     for entry in value:
         if isinstance(entry, dict) and isinstance(entry.get("serviceEndpoint"), str):

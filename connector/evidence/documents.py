@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 import rfc8785
 
 from connector.evidence.errors import EvidenceError
+from schemas.errors import in_english
 from schemas.strict_json import JsonObject, JsonValue, MalformedJsonError, loads
 
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
@@ -31,7 +32,10 @@ def canonical(value: object) -> bytes:
             return _plain_form(value).encode()
         return rfc8785.dumps(cast("Any", value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
-        raise EvidenceError(f"The document has no canonical form: {error}.") from error
+        raise EvidenceError(
+            f"The document has no canonical form: {error}.",
+            f"Das Dokument hat keine kanonische Form {in_english(error)}.",
+        ) from error
 
 
 _plain_form: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
@@ -93,9 +97,12 @@ def read_file(data: bytes) -> JsonObject:
     """
     document = _loaded(data)
     if not isinstance(document, dict):
-        raise EvidenceError("The file holds no JSON object.")
+        raise EvidenceError("The file holds no JSON object.", "Die Datei enthält kein JSON-Objekt.")
     if file_bytes(document) != data:
-        raise EvidenceError("The file is not in its canonical form: it was edited after it was written.")
+        raise EvidenceError(
+            "The file is not in its canonical form: it was edited after it was written.",
+            "Die Datei hat nicht ihre kanonische Form: Sie wurde bearbeitet, nachdem sie geschrieben war.",
+        )
     return document
 
 
@@ -103,7 +110,10 @@ def _loaded(data: bytes) -> JsonValue:
     try:
         return loads(data)
     except MalformedJsonError as error:
-        raise EvidenceError(f"The document is not well-formed JSON: {error}") from error
+        raise EvidenceError(
+            f"The document is not well-formed JSON: {error}",
+            f"Das Dokument ist kein wohlgeformtes JSON {in_english(error)}.",
+        ) from error
 
 
 def require_members(document: Mapping[str, JsonValue], names: Sequence[str], what: str) -> None:
@@ -114,7 +124,10 @@ def require_members(document: Mapping[str, JsonValue], names: Sequence[str], wha
     """
     differing = sorted(set(document) ^ set(names))
     if differing:
-        raise EvidenceError(f"{what} has missing or unknown members: {', '.join(differing)}.")
+        raise EvidenceError(
+            f"{what} has missing or unknown members: {', '.join(differing)}.",
+            f"Ein Teil des Dokuments hat fehlende oder unbekannte Member: {', '.join(differing)}.",
+        )
 
 
 def text(document: Mapping[str, JsonValue], name: str) -> str:
@@ -125,7 +138,10 @@ def text(document: Mapping[str, JsonValue], name: str) -> str:
     """
     value = document.get(name)
     if not isinstance(value, str) or not value:
-        raise EvidenceError(f"The member {name!r} must be a non-empty string.")
+        raise EvidenceError(
+            f"The member {name!r} must be a non-empty string.",
+            f"Das Member {name!r} muss ein nicht leerer Text sein.",
+        )
     return value
 
 
@@ -142,7 +158,8 @@ def moment_of(document: Mapping[str, JsonValue], name: str) -> datetime:
     except ValueError:  # the thirtieth of February
         pass
     raise EvidenceError(
-        f"The member {name!r} is {value[:40]!r}, not a UTC time such as 2026-11-21T08:00:00Z."
+        f"The member {name!r} is {value[:40]!r}, not a UTC time such as 2026-11-21T08:00:00Z.",
+        f"Das Member {name!r} ist {value[:40]!r}, keine UTC-Zeit wie 2026-11-21T08:00:00Z.",
     )
 
 
@@ -169,7 +186,10 @@ def whole(document: Mapping[str, JsonValue], name: str) -> int:
     """
     value = document.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise EvidenceError(f"The member {name!r} must be a whole number, 0 or more.")
+        raise EvidenceError(
+            f"The member {name!r} must be a whole number, 0 or more.",
+            f"Das Member {name!r} muss eine ganze Zahl ab 0 sein.",
+        )
     return value
 
 
@@ -181,7 +201,9 @@ def mapping(document: Mapping[str, JsonValue], name: str) -> JsonObject:
     """
     value = document.get(name)
     if not isinstance(value, dict):
-        raise EvidenceError(f"The member {name!r} must be an object.")
+        raise EvidenceError(
+            f"The member {name!r} must be an object.", f"Das Member {name!r} muss ein Objekt sein."
+        )
     return value
 
 
@@ -195,7 +217,10 @@ def mappings(document: Mapping[str, JsonValue], name: str) -> tuple[JsonObject, 
     listed = value if isinstance(value, list) else [value]
     entries = tuple(entry for entry in listed if isinstance(entry, dict))
     if not isinstance(value, list) or len(entries) != len(listed):
-        raise EvidenceError(f"The member {name!r} must be a list of objects.")
+        raise EvidenceError(
+            f"The member {name!r} must be a list of objects.",
+            f"Das Member {name!r} muss eine Liste von Objekten sein.",
+        )
     return entries
 
 
@@ -209,5 +234,8 @@ def texts(document: Mapping[str, JsonValue], name: str) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     entries = tuple(entry for entry in listed if isinstance(entry, str))
     if not isinstance(value, list) or len(entries) != len(listed):
-        raise EvidenceError(f"The member {name!r} must be a list of strings.")
+        raise EvidenceError(
+            f"The member {name!r} must be a list of strings.",
+            f"Das Member {name!r} muss eine Liste von Texten sein.",
+        )
     return entries

@@ -85,12 +85,18 @@ def verify_inclusion(*, leaf: bytes, index: int, size: int, path: Sequence[bytes
         RFC 9162, section 2.1.3.2.
     """
     if not 0 <= index < size:
-        raise LedgerError(f"A ledger of {size} entries has no entry {index}.")
+        raise LedgerError(
+            f"A ledger of {size} entries has no entry {index}.",
+            f"Ein Protokoll mit {size} Einträgen hat keinen Eintrag {index}.",
+        )
     reached = leaf
     for sibling, is_left in _climb(path, index, size - 1):
         reached = node_hash(sibling, reached) if is_left else node_hash(reached, sibling)
     if reached != root:
-        raise LedgerError("The inclusion proof does not lead from the entry to the tree head's root.")
+        raise LedgerError(
+            "The inclusion proof does not lead from the entry to the tree head's root.",
+            "Der Nachweis führt nicht vom Eintrag zur Wurzel des Standes.",
+        )
 
 
 def _climb(path: Sequence[bytes], position: int, last: int) -> Iterator[tuple[bytes, bool]]:
@@ -100,7 +106,10 @@ def _climb(path: Sequence[bytes], position: int, last: int) -> Iterator[tuple[by
     """
     for sibling in path:
         if last == 0:
-            raise LedgerError("The proof is longer than the tree is high.")
+            raise LedgerError(
+                "The proof is longer than the tree is high.",
+                "Der Nachweis ist länger, als der Baum hoch ist.",
+            )
         is_left = bool(position & 1) or position == last
         yield sibling, is_left
         # A right edge without a sibling of its own climbs until it has one.
@@ -108,7 +117,9 @@ def _climb(path: Sequence[bytes], position: int, last: int) -> Iterator[tuple[by
             position, last = position >> 1, last >> 1
         position, last = position >> 1, last >> 1
     if last:
-        raise LedgerError("The proof is shorter than the tree is high.")
+        raise LedgerError(
+            "The proof is shorter than the tree is high.", "Der Nachweis ist kürzer, als der Baum hoch ist."
+        )
 
 
 def consistency_path(leaf_hashes: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
@@ -144,13 +155,18 @@ def verify_consistency(
         RFC 9162, section 2.1.4.2.
     """
     if old_size > new_size:
-        raise LedgerError(f"The ledger shrank from {old_size} to {new_size} entries.")
+        raise LedgerError(
+            f"The ledger shrank from {old_size} to {new_size} entries.",
+            f"Das Protokoll ist von {old_size} auf {new_size} Einträge geschrumpft.",
+        )
     if old_size in (0, new_size):
         _require_trivial_consistency(old_size, new_size, old_root, new_root, path)
         return
     hashes = [old_root, *path] if old_size & (old_size - 1) == 0 else list(path)
     if not hashes:
-        raise LedgerError("The consistency proof is empty.")
+        raise LedgerError(
+            "The consistency proof is empty.", "Der Nachweis, dass das Protokoll nur gewachsen ist, ist leer."
+        )
     position, last = old_size - 1, new_size - 1
     while position & 1:
         position, last = position >> 1, last >> 1
@@ -159,18 +175,30 @@ def verify_consistency(
         old_reached = node_hash(sibling, old_reached) if is_left else old_reached
         new_reached = node_hash(sibling, new_reached) if is_left else node_hash(new_reached, sibling)
     if old_reached != old_root or new_reached != new_root:
-        raise LedgerError("The ledger's history was changed: the new tree head does not continue the old.")
+        raise LedgerError(
+            "The ledger's history was changed: the new tree head does not continue the old.",
+            "Die Geschichte des Protokolls wurde verändert: Der neue Stand setzt den alten nicht fort.",
+        )
 
 
 def _require_trivial_consistency(
     old_size: int, new_size: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]
 ) -> None:
     if path:
-        raise LedgerError("The consistency proof must be empty here.")
+        raise LedgerError(
+            "The consistency proof must be empty here.",
+            "Der Nachweis, dass das Protokoll nur gewachsen ist, muss hier leer sein.",
+        )
     if old_size == 0 and old_root != EMPTY_ROOT:
-        raise LedgerError("The tree head of the empty ledger has a wrong root.")
+        raise LedgerError(
+            "The tree head of the empty ledger has a wrong root.",
+            "Der Stand des leeren Protokolls hat eine falsche Wurzel.",
+        )
     if old_size == new_size and old_root != new_root:
-        raise LedgerError("Two tree heads of the same size have different roots: the history was changed.")
+        raise LedgerError(
+            "Two tree heads of the same size have different roots: the history was changed.",
+            "Zwei Stände gleicher Größe haben verschiedene Wurzeln: Die Geschichte wurde verändert.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

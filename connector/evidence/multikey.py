@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from connector.evidence.errors import EvidenceError
+from schemas.errors import in_english
 
 PublicKey = Ed25519PublicKey | EllipticCurvePublicKey
 """The keys that we verify with: Ed25519, and P-256 for tokens of other connectors."""
@@ -40,12 +41,17 @@ def decode_base58(text: str) -> bytes:
         EvidenceError: The text is not base58btc, or longer than any key or signature.
     """
     if not text.startswith("z") or len(text) > _MOST_CHARACTERS:
-        raise EvidenceError(f"{text[:40]!r} is not base58btc multibase text (a 'z' and base58 digits).")
+        raise EvidenceError(
+            f"{text[:40]!r} is not base58btc multibase text (a 'z' and base58 digits).",
+            f"{text[:40]!r} ist kein Multibase-Text in base58btc (ein „z“ und Ziffern zur Basis 58).",
+        )
     number = 0
     for character in text[1:]:
         value = _ALPHABET.find(character)
         if value < 0:
-            raise EvidenceError(f"{character!r} is not a base58 digit.")
+            raise EvidenceError(
+                f"{character!r} is not a base58 digit.", f"{character!r} ist keine Ziffer zur Basis 58."
+            )
         number = number * 58 + value
     zeros = len(text) - 1 - len(text[1:].lstrip("1"))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
@@ -70,8 +76,14 @@ def decode_key(text: str) -> PublicKey:
         if prefix == _P256:
             return EllipticCurvePublicKey.from_encoded_point(SECP256R1(), key)
     except ValueError as error:
-        raise EvidenceError(f"The key {text!r} is malformed: {error}") from error
-    raise EvidenceError(f"The key {text!r} is neither an Ed25519 nor a P-256 key.")
+        raise EvidenceError(
+            f"The key {text!r} is malformed: {error}",
+            f"Der Schlüssel {text!r} ist fehlerhaft {in_english(error)}.",
+        ) from error
+    raise EvidenceError(
+        f"The key {text!r} is neither an Ed25519 nor a P-256 key.",
+        f"Der Schlüssel {text!r} ist weder ein Ed25519- noch ein P-256-Schlüssel.",
+    )
 
 
 def fingerprint(key: PublicKey) -> str:

@@ -162,7 +162,9 @@ def _forms(options: JsonObject, unsecured: JsonObject, rdf: RdfCanonicaliser | N
     if rdf is None:
         raise ProofError(
             f"The proof's cryptosuite is {RDF_CRYPTOSUITE!r}, which is not verified here; "
-            f"only {CRYPTOSUITE!r} is accepted."
+            f"only {CRYPTOSUITE!r} is accepted.",
+            f"Die Unterschrift ist mit {RDF_CRYPTOSUITE!r} gemacht; das wird hier nicht geprüft, "
+            f"angenommen wird nur {CRYPTOSUITE!r}.",
         )
     if "@context" in unsecured:
         options = {**options, "@context": unsecured["@context"]}
@@ -179,14 +181,20 @@ def _previous_proofs(
     wanted = {text({"previousProof": name}, "previousProof") for name in _listed(stated)}
     found = tuple(one for one in proofs_of(document) if one.get("id") in wanted)
     if {one["id"] for one in found} != wanted or len(found) != len(wanted) or proof.get("id") in wanted:
-        raise ProofError("The proof countersigns a proof that the document does not carry exactly once.")
+        raise ProofError(
+            "The proof countersigns a proof that the document does not carry exactly once.",
+            "Die Unterschrift zeichnet eine andere gegen, die das Dokument nicht genau einmal trägt.",
+        )
     return found
 
 
 def _listed(value: JsonValue) -> list[JsonValue]:
     listed: list[JsonValue] = value if isinstance(value, list) else [value]
     if not listed:
-        raise ProofError("The proof says that it countersigns others, and names none.")
+        raise ProofError(
+            "The proof says that it countersigns others, and names none.",
+            "Die Unterschrift sagt, dass sie andere gegenzeichnet, und nennt keine.",
+        )
     return listed
 
 
@@ -209,7 +217,10 @@ def proofs_of(document: Mapping[str, JsonValue]) -> tuple[JsonObject, ...]:
     listed = value if isinstance(value, list) else [value]
     proofs = tuple(entry for entry in listed if isinstance(entry, dict))
     if len(proofs) != len(listed):
-        raise ProofError("The member 'proof' must be an object or a list of objects.")
+        raise ProofError(
+            "The member 'proof' must be an object or a list of objects.",
+            "Das Member „proof“ muss ein Objekt oder eine Liste von Objekten sein.",
+        )
     return proofs
 
 
@@ -242,16 +253,23 @@ def verify_proofs(
         EvidenceError: The document has no canonical form.
     """
     if not documents:
-        raise ProofError("Nobody was named whose signature is expected.")
+        raise ProofError(
+            "Nobody was named whose signature is expected.",
+            "Es ist niemand genannt, dessen Unterschrift erwartet wird.",
+        )
     verified: dict[str, VerifiedProof] = {}
     for proof in _bounded(proofs_of(document), len(documents)):
         result = _verify_proof(document, proof, documents, rdf)
         if result.party in verified:
-            raise ProofError(f"{result.party} has signed twice.")
+            raise ProofError(
+                f"{result.party} has signed twice.", f"{result.party} hat zweimal unterschrieben."
+            )
         verified[result.party] = result
     missing = [party for party in documents if party not in verified]
     if missing:
-        raise ProofError(f"The signature of {missing[0]} is missing.")
+        raise ProofError(
+            f"The signature of {missing[0]} is missing.", f"Die Unterschrift von {missing[0]} fehlt."
+        )
     return tuple(verified[party] for party in documents)
 
 
@@ -285,7 +303,10 @@ def require_created_near(
 
 def _bounded(proofs: tuple[JsonObject, ...], most: int) -> tuple[JsonObject, ...]:
     if len(proofs) > most:
-        raise ProofError(f"The document carries {len(proofs)} proofs; {most} are expected.")
+        raise ProofError(
+            f"The document carries {len(proofs)} proofs; {most} are expected.",
+            f"Das Dokument trägt {len(proofs)} Unterschriften; erwartet sind {most}.",
+        )
     return proofs
 
 
@@ -299,7 +320,10 @@ def _verify_proof(
     method = text(proof, "verificationMethod")
     party = method.partition("#")[0]
     if party not in documents:
-        raise ProofError(f"The document is signed by {party!r}, whose signature is not expected.")
+        raise ProofError(
+            f"The document is signed by {party!r}, whose signature is not expected.",
+            f"Das Dokument ist von {party!r} unterschrieben; diese Unterschrift wird nicht erwartet.",
+        )
     created = _created(proof)
     key = _assertion_key(documents[party], method, created)
     try:
@@ -307,7 +331,9 @@ def _verify_proof(
     except InvalidSignature as error:
         raise ProofError(
             f"The signature of {party} does not fit: the document or the proof was changed after signing, "
-            "or another key has signed."
+            "or another key has signed.",
+            f"Die Unterschrift von {party} passt nicht: Das Dokument oder die Unterschrift wurde danach "
+            "geändert, oder ein anderer Schlüssel hat unterschrieben.",
         ) from error
     return VerifiedProof(party, method, fingerprint(key), created, str(_suite(proof)))
 
@@ -315,26 +341,40 @@ def _verify_proof(
 def _require_form(document: Mapping[str, JsonValue], proof: Mapping[str, JsonValue]) -> None:
     unknown = sorted(set(proof) - _MEMBERS)
     if unknown:
-        raise ProofError(f"The proof has members that we do not support: {', '.join(unknown)}.")
+        raise ProofError(
+            f"The proof has members that we do not support: {', '.join(unknown)}.",
+            f"Die Unterschrift hat Member, die wir nicht unterstützen: {', '.join(unknown)}.",
+        )
     for name, expected in _FIXED.items():
         if proof.get(name) != expected:
-            raise ProofError(f"The proof's {name} is {proof.get(name)!r}; only {expected!r} is accepted.")
+            raise ProofError(
+                f"The proof's {name} is {proof.get(name)!r}; only {expected!r} is accepted.",
+                f"Bei der Unterschrift ist {name} {proof.get(name)!r}; angenommen wird nur {expected!r}.",
+            )
     if _suite(proof) not in (CRYPTOSUITE, RDF_CRYPTOSUITE):
         raise ProofError(
             f"The proof's cryptosuite is {_suite(proof)!r}; only {CRYPTOSUITE!r} and {RDF_CRYPTOSUITE!r} "
-            "are accepted."
+            "are accepted.",
+            f"Die Unterschrift ist mit {_suite(proof)!r} gemacht; angenommen werden nur {CRYPTOSUITE!r} und "
+            f"{RDF_CRYPTOSUITE!r}.",
         )
     if "@context" in proof and proof["@context"] != document.get("@context"):
-        raise ProofError("The proof was made for another @context than the document's.")
+        raise ProofError(
+            "The proof was made for another @context than the document's.",
+            "Die Unterschrift gilt für einen anderen @context als den des Dokuments.",
+        )
 
 
 def _assertion_key(document: DidDocument, method: str, created: datetime) -> Ed25519PublicKey:
     try:
         key = document.key(method, "assertionMethod", at=created)
     except EvidenceError as error:
-        raise ProofError(str(error)) from error
+        raise ProofError(str(error), error.reason["de"]) from error
     if not isinstance(key, Ed25519PublicKey):
-        raise ProofError(f"The key {method!r} is not an Ed25519 key, which both cryptosuites require.")
+        raise ProofError(
+            f"The key {method!r} is not an Ed25519 key, which both cryptosuites require.",
+            f"Der Schlüssel {method!r} ist kein Ed25519-Schlüssel, wie ihn beide Verfahren verlangen.",
+        )
     return key
 
 
@@ -342,10 +382,14 @@ def _signature(proof: Mapping[str, JsonValue]) -> bytes:
     try:
         signature = decode_base58(text(proof, "proofValue"))
     except EvidenceError as error:
-        raise ProofError(f"The proof's proofValue is malformed: {error}") from error
+        raise ProofError(
+            f"The proof's proofValue is malformed: {error}",
+            f"Der proofValue der Unterschrift ist fehlerhaft: {error.reason['de']}",
+        ) from error
     if len(signature) != _SIGNATURE_BYTES:
         raise ProofError(
-            f"The proof's proofValue holds {len(signature)} bytes instead of {_SIGNATURE_BYTES}."
+            f"The proof's proofValue holds {len(signature)} bytes instead of {_SIGNATURE_BYTES}.",
+            f"Der proofValue der Unterschrift enthält {len(signature)} statt {_SIGNATURE_BYTES} Bytes.",
         )
     return signature
 
@@ -354,4 +398,7 @@ def _created(proof: Mapping[str, JsonValue]) -> datetime:
     try:
         return moment_of(proof, "created")
     except EvidenceError as error:
-        raise ProofError(f"The proof has no usable time of signing: {error}") from error
+        raise ProofError(
+            f"The proof has no usable time of signing: {error}",
+            f"Die Unterschrift hat keinen brauchbaren Zeitpunkt: {error.reason['de']}",
+        ) from error

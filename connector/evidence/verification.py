@@ -33,7 +33,7 @@ Times are the signers' own statements; no third party vouches for them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -103,6 +103,11 @@ _SIGNED_AS_RDF: Final = {
     ),
     "en": "At least one signature covers what the agreement means as RDF, not the order of its lists.",
 }
+KEY_SOURCES: Final[Mapping[str, LanguageMap]] = {
+    "pinned": {"de": "aus dem vorgegebenen DID-Dokument", "en": "from the DID document that you gave"},
+    "file": {"de": "aus der Datei selbst", "en": "from the file itself"},
+}
+"""Where a key comes from, in words, per `VerifiedParty.key_source`."""
 _PINNED: Final = {
     "de": "Alle Schlüssel stehen in den DID-Dokumenten, die Sie vorgegeben haben.",
     "en": "All keys are in the DID documents that you supplied.",
@@ -192,7 +197,28 @@ def verify_file(
             return _verify_agreement(document, pinned, rdf)
         case "ReleaseReceiptFile":
             return _verify_receipt(document, pinned)
-    raise EvidenceError(f"The file is neither an agreement nor a receipt ({AGREEMENT_FILE}, {RECEIPT_FILE}).")
+    raise EvidenceError(
+        f"The file is neither an agreement nor a receipt ({AGREEMENT_FILE}, {RECEIPT_FILE}).",
+        f"Die Datei ist weder ein Vertrag noch eine Quittung ({AGREEMENT_FILE}, {RECEIPT_FILE}).",
+    )
+
+
+def require_signers(pinned: Collection[str], signers: Collection[str]) -> None:
+    """Refuse DID documents of those who have signed nothing: their reader expects a signature of theirs.
+
+    Args:
+        pinned: The DIDs whose documents the reader brings.
+        signers: The DIDs of those who have signed.
+
+    Raises:
+        EvidenceError: Names them.
+    """
+    strangers = ", ".join(sorted(set(pinned) - set(signers)))
+    if strangers:
+        raise EvidenceError(
+            f"The file is not signed by {strangers}, whose DID document you gave.",
+            f"Die Datei ist nicht von {strangers} unterschrieben; dessen DID-Dokument haben Sie vorgegeben.",
+        )
 
 
 def _verify_agreement(
@@ -274,7 +300,10 @@ def _countersigner(receipt: JsonObject, countersignature: JsonObject) -> dict[st
     _require_statement(countersignature, COUNTERSIGNATURE_MEMBERS, "ReceiptCountersignature")
     recipient = text(receipt, "recipient")
     if recipient == text(receipt, "issuer"):
-        raise EvidenceError(f"{recipient} cannot countersign its own receipt.")
+        raise EvidenceError(
+            f"{recipient} cannot countersign its own receipt.",
+            f"{recipient} kann die eigene Quittung nicht gegenzeichnen.",
+        )
     identifier = text(receipt, "id")
     _require_fixed(countersignature, "id", f"{identifier}#{COUNTERSIGNATURE}")
     _require_fixed(countersignature, "receipt", {"id": identifier, "digest": digest(receipt)})
@@ -292,7 +321,10 @@ def _require_statement(statement: JsonObject, members: tuple[str, ...], kind: st
 
 def _require_fixed(document: JsonObject, name: str, expected: object) -> None:
     if document.get(name) != expected:
-        raise EvidenceError(f"The member {name!r} is not {expected!r}, the only value that we understand.")
+        raise EvidenceError(
+            f"The member {name!r} is not {expected!r}, the only value that we understand.",
+            f"Das Member {name!r} ist nicht {expected!r}, der einzige Wert, den wir verstehen.",
+        )
 
 
 def _documents(named: Mapping[str, JsonObject], enclosed: JsonObject) -> dict[str, DidDocument]:
@@ -303,7 +335,9 @@ def _documents(named: Mapping[str, JsonObject], enclosed: JsonObject) -> dict[st
         parsed = parse_did_document(mapping(enclosed, did), did=did)
         if parsed.digest != text(signer, "didDocumentDigest"):
             raise EvidenceError(
-                f"The enclosed DID document of {did} is not the one the statement was signed with."
+                f"The enclosed DID document of {did} is not the one the statement was signed with.",
+                f"Das beigelegte DID-Dokument von {did} ist nicht das, mit dem die Erklärung "
+                "unterschrieben wurde.",
             )
         documents[did] = parsed
     return documents
@@ -329,7 +363,11 @@ def _verify_signers(
     for proof in proofs:
         expected = text(named[proof.party], "verificationMethod")
         if proof.verification_method != expected:
-            raise EvidenceError(f"{proof.party} signed with {proof.verification_method!r}, not {expected!r}.")
+            raise EvidenceError(
+                f"{proof.party} signed with {proof.verification_method!r}, not {expected!r}.",
+                f"{proof.party} hat mit {proof.verification_method!r} unterschrieben, "
+                f"nicht mit {expected!r}.",
+            )
     return tuple(_party(proof, is_pinned=proof.party in known) for proof in proofs)
 
 
@@ -356,7 +394,10 @@ def _verify_inclusion(
     verify_proofs(head, issuer)
     index, size = whole(inclusion, "leafIndex"), whole(inclusion, "treeSize")
     if size != whole(head, "treeSize"):
-        raise EvidenceError("The inclusion proof is for another size of the ledger than the tree head's.")
+        raise EvidenceError(
+            "The inclusion proof is for another size of the ledger than the tree head's.",
+            "Der Nachweis gilt für eine andere Größe des Protokolls als der Stand.",
+        )
     verify_inclusion(
         leaf=receipt_leaf_hash(receipt),
         index=index,
@@ -365,7 +406,10 @@ def _verify_inclusion(
         root=_hash(text(head, "rootHash")),
     )
     if index != whole(receipt, "ledgerIndex"):
-        raise EvidenceError(f"The receipt does not stand where it says: it is entry {index} of the ledger.")
+        raise EvidenceError(
+            f"The receipt does not stand where it says: it is entry {index} of the ledger.",
+            f"Die Quittung steht nicht dort, wo sie es sagt: Sie ist Eintrag {index} des Protokolls.",
+        )
     return {
         "de": f"Die Quittung ist Eintrag {index} im Protokoll mit {size} Einträgen.",
         "en": f"The receipt is entry {index} of the ledger of {size} entries.",
@@ -374,7 +418,10 @@ def _verify_inclusion(
 
 def _hash(value: str) -> bytes:
     if not _HASH.fullmatch(value):
-        raise EvidenceError(f"{value[:70]!r} is not a SHA-256 hash (64 lower-case hexadecimal digits).")
+        raise EvidenceError(
+            f"{value[:70]!r} is not a SHA-256 hash (64 lower-case hexadecimal digits).",
+            f"{value[:70]!r} ist kein SHA-256-Hashwert (64 hexadezimale Ziffern, klein geschrieben).",
+        )
     return bytes.fromhex(value)
 
 
