@@ -25,13 +25,16 @@ from connector.evidence.checking import check_file
 from connector.evidence.did import parse_did_document
 from connector.evidence.errors import EvidenceError
 from connector.evidence.receipts import RECEIPT_FILE
-from connector.evidence.verification import Verification, verify_file
-from connector.evidence_commands import key_commands, ledger_commands, show_checks
+from connector.evidence.verification import KEY_SOURCES, Verification, require_signers, verify_file
+from connector.evidence_commands import Language, key_commands, ledger_commands, not_read, show_report
 from connector.initialising import initialise
 from connector.policy_commands import ParentOption
 from connector.policy_commands import commands as policy_commands
 from connector.settings import require_address
 from connector.trying import Trial, try_query
+from policies.model import LanguageMap
+from policies.wording import sentence
+from schemas.errors import in_english
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -53,18 +56,30 @@ _WORDS = {
         "agreement": "Vertrag",
         "receipt": "Quittung",
         "key": "Schlüssel",
-        "pinned": "aus dem vorgegebenen DID-Dokument",
-        "file": "aus der Datei selbst",
     },
     "en": {
         "valid": "Valid",
         "agreement": "agreement",
         "receipt": "receipt",
         "key": "key",
-        "pinned": "from the DID document that you gave",
-        "file": "from the file itself",
     },
 }
+
+_NO_EVIDENCE: LanguageMap = {
+    "de": (
+        "{file} ist weder ein Vertrag noch eine Quittung von Allmende; Stände und Nachweise eines Protokolls "
+        "prüft --explain."
+    ),
+    "en": (
+        "{file} is neither an agreement nor a receipt of Allmende; --explain checks tree heads and proofs "
+        "of ledgers."
+    ),
+}
+_TOO_LARGE: LanguageMap = {
+    "de": "{file} ist zu groß: Verträge, Quittungen und DID-Dokumente haben höchstens {most} Bytes.",
+    "en": "{file} is too large: agreements, receipts and DID documents have at most {most} bytes.",
+}
+_NO_DID_DOCUMENT = ("{file} ist kein DID-Dokument: {cause}", "{file} is no DID document: {cause}")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -169,20 +184,18 @@ def verify(
     explain: Annotated[bool, typer.Option(help="Print each check; tree heads can be checked, too.")] = False,
 ) -> None:
     """Check an agreement or a receipt offline; exit 1 with the reason if anything was changed."""
-    pinned = dict(_pinned(path) for path in did_document or [])
-    data = _read(file)
+    pinned = dict(_pinned(path, language) for path in did_document or [])
+    data, rdf = _read(file, language), RdfCanonicaliser()
     if explain:
-        checks = check_file(data, pinned=pinned, rdf=RdfCanonicaliser())
-        show_checks(checks, language, as_json=as_json)
+        show_report(check_file(data, pinned=pinned, rdf=rdf), language, as_json=as_json)
         return
     if not any(mark in data for mark in _MARKS):
-        _fail(f"{file} is neither an agreement nor a receipt of Allmende.")
+        _fail(_NO_EVIDENCE[language].format(file=file))
     try:
-        verification = verify_file(data, pinned=pinned)
-    except EvidenceError as reason:
-        _fail(f"{file}: {reason}", 1)
-    if strangers := sorted(set(pinned) - {party.did for party in verification.parties}):
-        _fail(f"{file} is not signed by {', '.join(strangers)}, whose DID document you gave.", 1)
+        verification = verify_file(data, pinned=pinned, rdf=rdf)
+        require_signers(pinned, {party.did for party in verification.parties})
+    except EvidenceError as problem:
+        _fail(f"{file}: {problem.reason[language]}", 1)
     if as_json:
         typer.echo(json.dumps(asdict(verification), default=str))
     else:
@@ -213,32 +226,36 @@ def query_try(
         raise typer.Exit(_REFUSED)
 
 
-def _show(verification: Verification, language: Literal["de", "en"]) -> None:
+def _show(verification: Verification, language: Language) -> None:
     words = _WORDS[language]
     typer.echo(f"{words['valid']}: {words[verification.kind]} {verification.identifier}")
     for party in verification.parties:
         typer.echo(f"  {party.did}")
-        typer.echo(f"    {words['key']} {party.key_fingerprint} ({words[party.key_source]})")
-    for sentence in (*verification.steps, *verification.missing, verification.limit):
-        typer.echo(sentence[language])
+        typer.echo(f"    {words['key']} {party.key_fingerprint} ({KEY_SOURCES[party.key_source][language]})")
+    for said in (*verification.steps, *verification.missing, verification.limit):
+        typer.echo(said[language])
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, language: Language) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
     except OSError as problem:
-        _fail(f"{path} cannot be read: {problem.strerror}.")
+        _fail(not_read(path, problem)[language])
     if len(data) > _LARGEST_FILE:
-        _fail(f"{path} is too large: agreements and receipts have at most {_LARGEST_FILE:,} bytes.")
+        _fail(_TOO_LARGE[language].format(file=path, most=f"{_LARGEST_FILE:,}"))
     return data
 
 
-def _pinned(path: Path) -> tuple[str, JsonObject]:
+def _pinned(path: Path, language: Language) -> tuple[str, JsonObject]:
+    data = _read(path, language)
     try:
-        document = loads(_read(path))
+        document = loads(data)
         did = str(document["id"]) if isinstance(document, dict) and "id" in document else ""
         parse_did_document(document if isinstance(document, dict) else {}, did=did)
-    except (MalformedJsonError, EvidenceError) as problem:
-        _fail(f"{path} is no DID document: {problem}")
+    except MalformedJsonError as problem:
+        cause = {"de": f"Es ist kein wohlgeformtes JSON {in_english(problem)}.", "en": str(problem)}
+        _fail(sentence(*_NO_DID_DOCUMENT, file=str(path), cause=cause)[language])
+    except EvidenceError as problem:
+        _fail(sentence(*_NO_DID_DOCUMENT, file=str(path), cause=problem.reason)[language])
     return did, cast("JsonObject", document)

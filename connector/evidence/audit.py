@@ -19,6 +19,8 @@ from connector.evidence.ledger import TREE_HEAD_MEMBERS, Frontier, leaf_hash
 from connector.evidence.proofs import proofs_of, verify_proofs
 from connector.evidence.retirements import RETIREMENT
 from policies.model import LanguageMap
+from policies.wording import sentence, together
+from schemas.errors import in_english
 from schemas.strict_json import JsonObject, MalformedJsonError, loads
 
 AGREEMENT: Final = "agreement"
@@ -119,12 +121,17 @@ def require_head(head: JsonObject, keeper: DidDocument) -> tuple[int, bytes]:
     """
     require_members(head, (*TREE_HEAD_MEMBERS, "proof"), "The tree head")
     if head.get("type") != "TreeHead" or text(head, "ledger") != keeper.did:
-        raise LedgerError(f"This is no tree head of the ledger of {keeper.did}.")
+        raise LedgerError(
+            f"This is no tree head of the ledger of {keeper.did}.",
+            f"Das ist kein Stand des Protokolls von {keeper.did}.",
+        )
     verify_proofs(head, {keeper.did: keeper})
     try:
         root = bytes.fromhex(text(head, "rootHash"))
     except ValueError as error:
-        raise LedgerError("The tree head's root is no hash.") from error
+        raise LedgerError(
+            "The tree head's root is no hash.", "Die Wurzel des Standes ist kein Hashwert."
+        ) from error
     return whole(head, "treeSize"), root
 
 
@@ -163,6 +170,10 @@ _HEADS: Final = (
     "Das Protokoll führt zu jedem Stand, den sein Führer unterschrieben und aufbewahrt hat",
     "The ledger leads to every state that its keeper has signed and kept",
 )
+_EMPTY: Final = (
+    "Hier ist kein unterschriebener Stand aufbewahrt; das Protokoll ist leer.",
+    "No signed tree head is kept here; the ledger is empty.",
+)
 _WITNESSES: Final = (
     "Das Protokoll führt zu jedem Stand, den Partner oder Quittungen bezeugen",
     "The ledger leads to every state that partners or receipts bear witness to",
@@ -170,49 +181,79 @@ _WITNESSES: Final = (
 
 
 def _each(name: str, lines: Sequence[Line], require: Callable[[Line], None], good: tuple[str, str]) -> Check:
-    problems = []
+    problems: list[LanguageMap] = []
     for line in lines:
         try:
             require(line)
-        except (EvidenceError, MalformedJsonError) as problem:
-            problems.append(f"{line.index}: {problem}")
+        except EvidenceError as problem:
+            problems.append(
+                sentence(
+                    "{index}: {problem}", "{index}: {problem}", index=str(line.index), problem=problem.reason
+                )
+            )
     if not problems:
         return _check(name, good, holds=True)
-    shown = " | ".join(problems[:_MOST_NAMED])
-    sentence = (
-        f"{len(problems)} Einträge sind verändert worden: {shown}",
-        f"{len(problems)} entries were changed: {shown}",
+    count = str(len(problems))
+    said = sentence(
+        "{count} Einträge sind verändert worden: {shown}",
+        "{count} entries were changed: {shown}",
+        count=count,
+        shown=_shown(problems),
     )
-    return _check(name, sentence, holds=False)
+    return Check(name, holds=False, text=said)
+
+
+def _shown(problems: Sequence[LanguageMap]) -> LanguageMap:
+    return together(tuple(problems[:_MOST_NAMED]), " | ")
 
 
 def _require_hash(line: Line) -> None:
     if leaf_hash(line.leaf) != line.leaf_hash:
-        raise LedgerError("the entry does not have its stored hash.")
+        raise LedgerError(
+            "the entry does not have its stored hash.",
+            "Der Eintrag hat nicht den Hashwert, der zu ihm gespeichert ist.",
+        )
 
 
 def _document(line: Line) -> JsonObject:
-    document = loads(line.leaf, max_bytes=_MOST_LEAF_BYTES)
+    try:
+        document = loads(line.leaf, max_bytes=_MOST_LEAF_BYTES)
+    except MalformedJsonError as problem:
+        raise LedgerError(
+            f"the entry is no well-formed JSON: {problem}",
+            f"Der Eintrag ist kein wohlgeformtes JSON {in_english(problem)}.",
+        ) from problem
     if not isinstance(document, dict) or canonical(document) != line.leaf:
-        raise LedgerError("the entry is not a document in canonical form.")
+        raise LedgerError(
+            "the entry is not a document in canonical form.",
+            "Der Eintrag ist kein Dokument in kanonischer Form.",
+        )
     return document
 
 
 def _require_columns(line: Line) -> None:
     document = _document(line)
     if document.get("type") != _TYPES.get(line.kind):
-        raise LedgerError(f"the row says {line.kind!r}, the entry is a {document.get('type')!r}.")
+        raise LedgerError(
+            f"the row says {line.kind!r}, the entry is a {document.get('type')!r}.",
+            f"Die Zeile sagt {line.kind!r}, der Eintrag ist ein {document.get('type')!r}.",
+        )
     stated = (line.identifier, line.agreement_id, line.dataset)
     figures = (line.raw_rows_out, line.raw_bytes_out, line.result_bytes_out)
     if (stated, figures) != _said(line.kind, document):
-        raise LedgerError("the row does not say what the entry says.")
+        raise LedgerError(
+            "the row does not say what the entry says.", "Die Zeile sagt nicht, was der Eintrag sagt."
+        )
     if line.kind not in {AGREEMENT, RETIREMENT, *DECISION_TYPES}:
         _require_receipt(line, document)
 
 
 def _require_receipt(line: Line, document: JsonObject) -> None:
     if document.get("kind") != line.kind or document.get("ledgerIndex", line.index) != line.index:
-        raise LedgerError("the receipt is of another kind, or belongs elsewhere in the ledger.")
+        raise LedgerError(
+            "the receipt is of another kind, or belongs elsewhere in the ledger.",
+            "Die Quittung ist von anderer Art oder gehört an eine andere Stelle des Protokolls.",
+        )
 
 
 def _said(kind: str, document: JsonObject) -> tuple[tuple[str, str, str], tuple[int, int, int]]:
@@ -251,31 +292,55 @@ def _heads(
     keeper: DidDocument,
     good: tuple[str, str],
 ) -> Check:
+    if not heads:
+        return _without_heads(name, lines)
     problems = list(_head_problems(lines, heads, keeper))
     if not problems:
         count = len(heads)
         return _check(name, (f"{good[0]} ({count}).", f"{good[1]} ({count})."), holds=True)
-    shown = " | ".join(problems[:_MOST_NAMED])
-    sentence = (
-        f"Das Protokoll wurde gekürzt, umgeordnet oder verändert: {shown}",
-        f"The ledger was shortened, reordered or changed: {shown}",
+    said = sentence(
+        "Das Protokoll wurde gekürzt, umgeordnet oder verändert: {shown}",
+        "The ledger was shortened, reordered or changed: {shown}",
+        shown=_shown(problems),
     )
-    return _check(name, sentence, holds=False)
+    return Check(name, holds=False, text=said)
 
 
-def _head_problems(lines: Sequence[Line], heads: Sequence[JsonObject], keeper: DidDocument) -> Iterator[str]:
+def _without_heads(name: str, lines: Sequence[Line]) -> Check:
+    """Every entry is written together with a tree head: where there are entries alone, heads were removed."""
+    if not lines:
+        return _check(name, _EMPTY, holds=True)
+    said = sentence(
+        "Hier ist kein unterschriebener Stand aufbewahrt, obwohl das Protokoll {count} Einträge hat: Ob "
+        "welche fehlen, lässt sich nicht sagen. Stellen Sie die Datenbank aus einer Kopie wieder her.",
+        "No signed tree head is kept here, although the ledger has {count} entries: whether some are missing "
+        "cannot be told. Restore the database from a copy.",
+        count=str(len(lines)),
+    )
+    return Check(name, holds=False, text=said)
+
+
+def _head_problems(
+    lines: Sequence[Line], heads: Sequence[JsonObject], keeper: DidDocument
+) -> Iterator[LanguageMap]:
     signed = []
     for head in heads:
         try:
             signed.append(require_head(head, keeper))
         except EvidenceError as problem:
-            yield str(problem)
+            yield problem.reason
     roots = _roots(lines, {size for size, _ in signed})
     for size, root in sorted(set(signed)):
         if size > len(lines):
-            yield f"{size} entries were signed for, {len(lines)} are there."
+            yield {
+                "de": f"{size} Einträge sind unterschrieben, {len(lines)} sind da.",
+                "en": f"{size} entries were signed for, {len(lines)} are there.",
+            }
         elif roots[size] != root:
-            yield f"the first {size} entries are not those that were signed for."
+            yield {
+                "de": f"Die ersten {size} Einträge sind nicht die, die unterschrieben wurden.",
+                "en": f"the first {size} entries are not those that were signed for.",
+            }
 
 
 def _roots(lines: Sequence[Line], sizes: Collection[int]) -> dict[int, bytes]:

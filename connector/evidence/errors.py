@@ -32,6 +32,7 @@ class CanonicalisationError(EvidenceError):
 
     german = "Zu einem Dokument lässt sich keine RDF-Form bestimmen, die eine Unterschrift abdecken könnte"
 
+
 class CredentialError(EvidenceError):
     """A credential, a presentation or a list of states is malformed, or not what it has to be."""
 

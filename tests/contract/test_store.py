@@ -26,8 +26,8 @@ from sqlmodel import SQLModel
 from catalog.dsp import DatasetView
 from catalog.model import Column, ColumnRole, Dataset, Offer
 from connector.adapters import migrations
-from connector.evidence.credentials import Credential, StatusEntry
 from connector.adapters.sql_store import SqlStore, StoreUnavailableError, read_kept
+from connector.evidence.credentials import Credential, StatusEntry
 from connector.evidence.ledger import leaf_hash
 from connector.ports import (
     MOST_FORGOTTEN,

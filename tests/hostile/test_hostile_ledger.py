@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from connector.adapters.migrations import HEAD
+from connector.adapters.sql_store import SqlStore
 from connector.evidence.ledger import leaf_hash
 from tests.region.participants import JOB, METRICS, STATEMENT, Participant, Region, copied, running, segment
 from tests.region.processes import call
@@ -205,6 +207,123 @@ def test_a_file_that_is_no_tree_head_cannot_be_tried(provider: Path, tmp_path: P
     done = call("ledger", "verify", "--config", provider / "allmende.toml", "--head", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert str(path) in done.stderr
+
+
+# no database, no answer
+
+
+def not_tried(directory: Path, language: str = "en") -> str:
+    """What the command says where it cannot try; it says nothing about checks then."""
+    done = call("ledger", "verify", "--config", directory / "allmende.toml", "--lang", language)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    return done.stderr.removeprefix("allmende: ").strip()
+
+
+def test_a_database_that_is_missing_is_not_made_and_holds_nothing(provider: Path) -> None:
+    for path in provider.glob(DATABASE + "*"):
+        path.unlink()
+    before = sorted(provider.iterdir())
+    assert not_tried(provider).startswith(
+        f"There is no database at {provider / DATABASE}. Check database_url"
+    )
+    assert not_tried(provider, "de").startswith(f"Unter {provider / DATABASE} gibt es keine Datenbank.")
+    assert sorted(provider.iterdir()) == before
+
+
+NONE_OF_OURS = "is no database of Allmende", "ist keine Datenbank von Allmende"
+
+
+@pytest.mark.parametrize(
+    ("tables", "version", "english", "german"),
+    [
+        ([], None, *NONE_OF_OURS),
+        (["invoices (number INTEGER)"], None, *NONE_OF_OURS),
+        (["alembic_version (version_num TEXT)"], "0001", "has tables of version '0001'", "Version '0001'"),
+        (["alembic_version (version_num TEXT)"], "9999", "has tables of version '9999'", "Version '9999'"),
+        (["alembic_version (version_num TEXT)"], HEAD, "cannot be read: no such table", "(no such table"),
+    ],
+)
+def test_a_database_of_somebody_else_is_named_and_not_touched(
+    provider: Path, tables: list[str], version: str | None, english: str, german: str
+) -> None:
+    for path in provider.glob(DATABASE + "*"):
+        path.unlink()
+    (provider / DATABASE).touch()
+    with database(provider) as connection:
+        for table in tables:
+            connection.execute(f"CREATE TABLE {table}")
+        if version is not None:
+            connection.execute("INSERT INTO alembic_version VALUES (?)", [version])
+    before = {path: path.read_bytes() for path in provider.glob(DATABASE + "*")}
+
+    assert english in not_tried(provider)
+    assert german in not_tried(provider, "de")
+
+    assert {path: path.read_bytes() for path in provider.glob(DATABASE + "*")} == before
+
+
+@pytest.mark.parametrize("record", ["", "{", "{}", "[1]", "\x00"])
+def test_a_record_that_somebody_spoilt_ends_the_audit_with_a_sentence(provider: Path, record: str) -> None:
+    with database(provider) as connection:
+        connection.execute("UPDATE agreements SET record = ?", [record])
+    assert not_tried(provider).startswith("The database cannot be read: ")
+    assert not_tried(provider, "de").startswith("Die Datenbank kann nicht gelesen werden (")
+
+
+@pytest.mark.parametrize("value", ["text", b"bytes", 7, 2.5, -1, 10**18])
+@pytest.mark.parametrize(
+    "column", ["kind", "identifier", "agreement_id", "leaf", "leaf_hash", "raw_rows_out", "recorded"]
+)
+def test_a_value_of_another_type_is_noticed_and_ends_in_no_traceback(
+    provider: Path, column: str, value: Any
+) -> None:
+    with database(provider) as connection:
+        connection.execute(f'UPDATE ledger SET "{column}" = ? WHERE "index" = 3', [value])  # noqa: S608
+    done = call("ledger", "verify", "--config", provider / "allmende.toml")
+    if (column, type(value)) in {("recorded", int), ("recorded", float)} and done.returncode == 0:
+        return  # the time of writing is nobody's statement, so any is as good
+    assert done.returncode in {1, 2}
+    assert "DOES NOT HOLD: " in done.stdout or done.stderr.startswith(
+        "allmende: The database cannot be read:"
+    )
+
+
+def test_an_audit_changes_nothing_and_leaves_nothing_behind(provider: Path) -> None:
+    before = {path: path.read_bytes() for path in provider.iterdir() if path.is_file()}
+    assert audited(provider) == (0, {})
+    assert {path: path.read_bytes() for path in provider.iterdir() if path.is_file()} == before
+
+
+def test_without_any_tree_head_the_ledger_is_not_said_to_lead_to_them_all(provider: Path) -> None:
+    with database(provider) as connection:
+        connection.execute("DELETE FROM tree_heads")
+    code, problems = audited(provider)
+    assert (code, list(problems)) == (1, ["ledger-heads"])
+    assert problems["ledger-heads"].startswith("No signed tree head is kept here, although the ledger has 5")
+
+
+def test_of_an_empty_ledger_it_says_that_no_tree_head_is_kept(tmp_path: Path) -> None:
+    called = ("init", tmp_path / "new", "--name", "A", "--public-url", "https://daten.example.de")
+    assert call(*called).returncode == 0
+    SqlStore(f"sqlite:///{tmp_path / 'new' / DATABASE}", leaf_hash).close()
+    done = call("ledger", "verify", "--config", tmp_path / "new" / "allmende.toml")
+    assert done.returncode == 0
+    assert "holds: No signed tree head is kept here; the ledger is empty." in done.stdout.splitlines()
+
+
+def test_what_does_not_hold_is_said_in_german_too(provider: Path) -> None:
+    with database(provider) as connection:
+        connection.execute("UPDATE ledger SET leaf = replace(leaf, 'a', 'b') WHERE \"index\" = 1")
+        connection.execute('UPDATE ledger SET result_bytes_out = 7 WHERE "index" = 2')
+        connection.execute('DELETE FROM ledger WHERE "index" = 4')
+    done = call("ledger", "verify", "--config", provider / "allmende.toml", "--lang", "de")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert any("1: Der Eintrag hat nicht den Hashwert" in line for line in lines)
+    assert any("2: Die Zeile sagt nicht, was der Eintrag sagt." in line for line in lines)
+    assert any("5 Einträge sind unterschrieben, 4 sind da." in line for line in lines)
+    assert "Ursache auf Englisch" not in done.stdout
 
 
 # no entry, no answer

@@ -7,9 +7,8 @@ import pytest
 
 from connector.adapters.rdf_canonicaliser import RdfCanonicaliser
 from connector.evidence.errors import EvidenceError
-from connector.evidence.multikey import encode_base58
-from connector.evidence.proofs import RDF_CRYPTOSUITE, add_proof, signed_bytes, verify_proofs
-from tests.unit.evidence.parties import CONSUMER, PROVIDER, Signatory, make_statement
+from connector.evidence.proofs import verify_proofs
+from tests.unit.evidence.parties import CONSUMER, PROVIDER, make_statement, prove_as_rdf
 
 VOCABULARY = {"@vocab": "https://example.org/"}
 RDF = RdfCanonicaliser(seconds=2)
@@ -107,29 +106,17 @@ def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
 # agreements
 
 
-def prove_as_rdf(party: Signatory, statement: Any) -> Any:
-    proof = {
-        "type": "DataIntegrityProof",
-        "cryptosuite": RDF_CRYPTOSUITE,
-        "proofPurpose": "assertionMethod",
-        "created": "2026-11-21T08:00:00Z",
-        "verificationMethod": party.method,
-    }
-    signature = encode_base58(party.key.sign(signed_bytes(statement, proof, RDF)))
-    return add_proof(statement, {**proof, "proofValue": signature})
-
-
 BOTH = {side.did: side.document for side in (PROVIDER, CONSUMER)}
 
 
 def test_an_agreement_that_one_party_signed_as_rdf_is_verified_and_says_so() -> None:
-    signed = PROVIDER.prove(prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER)))
+    signed = PROVIDER.prove(prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER), RDF))
     proofs = verify_proofs(signed, BOTH, RDF)
     assert [proof.cryptosuite for proof in proofs] == ["eddsa-jcs-2022", "eddsa-rdfc-2022"]
 
 
 def test_a_signature_as_rdf_covers_every_term_of_an_agreement() -> None:
-    signed = prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER))
+    signed = prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER), RDF)
     constraint = signed["agreement"]["permission"][0]["constraint"][0]
     constraint["rightOperand"] = "21"
     with pytest.raises(EvidenceError, match="does not fit"):
@@ -137,7 +124,7 @@ def test_a_signature_as_rdf_covers_every_term_of_an_agreement() -> None:
 
 
 def test_a_signature_as_rdf_is_none_over_the_text_and_the_other_way_round() -> None:
-    signed = prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER))
+    signed = prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER), RDF)
     signed["proof"][0]["cryptosuite"] = "eddsa-jcs-2022"
     with pytest.raises(EvidenceError, match="does not fit"):
         verify_proofs(signed, {CONSUMER.did: CONSUMER.document}, RDF)

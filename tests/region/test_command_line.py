@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from connector.adapters.rdf_canonicaliser import RdfCanonicaliser
 from connector.demo.assets import publication
+from connector.evidence.agreements import agreement_file
 from connector.evidence.verification import verify_file
 from tests.region.processes import (
     Demonstration,
@@ -31,6 +34,7 @@ from tests.region.processes import (
     run,
     started,
 )
+from tests.unit.evidence.parties import CONSUMER, DOCUMENTS, PROVIDER, make_statement, prove_as_rdf, signatory
 
 NAME = 'Müller "& Söhne" \\ GmbH\nZeile zwei'
 POLICY = "https://w3id.org/allmende/policy/v1#"
@@ -203,12 +207,140 @@ def test_a_pinned_did_document_of_somebody_else_is_not_ignored(
     assert f"is not signed by {stranger['id']}" in one_sentence(done)
 
 
+def test_a_document_of_somebody_else_is_not_ignored_by_the_explanation_either(
+    receipt: Path, tmp_path: Path
+) -> None:
+    stranger = signatory("fremd.example", 55)
+    (tmp_path / "did.json").write_text(json.dumps(stranger.document.content))
+    asked = ("verify", receipt, "--did-document", tmp_path / "did.json", "--explain")
+    done, german = call(*asked), call(*asked, "--lang", "de")
+    assert (done.returncode, german.returncode) == (1, 1)
+    assert done.stdout.startswith(f"DOES NOT HOLD: The file is not signed by {stranger.did}")
+    assert german.stdout.startswith(f"STIMMT NICHT: Die Datei ist nicht von {stranger.did} unterschrieben")
+    answer = json.loads(call(*asked, "--json").stdout)
+    assert answer["holds"] is False
+    assert answer["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("language", "note", "source"),
+    [("de", "Hinweis: ", "(aus der Datei selbst)"), ("en", "note: ", "(from the file itself)")],
+)
+def test_the_explanation_says_whose_keys_signed_and_what_stays_open(
+    agreement: Path, language: str, note: str, source: str
+) -> None:
+    done = call("verify", agreement, "--explain", "--lang", language)
+    assert (done.returncode, done.stderr) == (0, "")
+    notes = [line for line in done.stdout.splitlines() if line.startswith(note)]
+    plain = call("verify", agreement, "--lang", language).stdout.splitlines()
+    assert notes[-1] == note + plain[-1]
+    assert [source in line for line in notes] == [True, True, False]
+    for key in (line.split()[1] for line in plain if line.startswith("    ")):
+        assert sum(key in line for line in notes) == 1
+
+
+def _signed_as_rdf(path: Path) -> Path:
+    signed = PROVIDER.prove(prove_as_rdf(CONSUMER, make_statement(PROVIDER, CONSUMER), RdfCanonicaliser()))
+    (path / "rdfc.json").write_bytes(agreement_file(signed, DOCUMENTS))
+    return path / "rdfc.json"
+
+
+def test_a_signature_over_the_meaning_is_verified_and_named_with_and_without_explanation(
+    tmp_path: Path,
+) -> None:
+    file = _signed_as_rdf(tmp_path)
+    for more, beginning in (((), ""), (("--explain",), "note: ")):
+        done = call("verify", file, *more)
+        assert (done.returncode, done.stderr) == (0, "")
+        said = beginning + "At least one signature covers what the agreement means as RDF"
+        assert sum(line.startswith(said) for line in done.stdout.splitlines()) == 1
+
+
+def test_a_signature_over_the_meaning_covers_every_figure(tmp_path: Path) -> None:
+    file = _signed_as_rdf(tmp_path)
+    file.write_bytes(file.read_bytes().replace(b'"20"', b'"21"'))
+    for more in ((), ("--explain",)):
+        assert call("verify", file, *more).returncode == 1
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("more", [(), ("--explain",)])
+def test_what_was_changed_is_said_in_german(
+    change: Callable[[bytes], bytes], more: tuple[str, ...], receipt: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "receipt.json"
+    file.write_bytes(change(receipt.read_bytes()))
+    german, english = (call("verify", file, *more, "--lang", language) for language in ("de", "en"))
+    assert german.returncode == 1
+    said = [line for line in (german.stdout + german.stderr).splitlines() if not line.startswith("stimmt: ")]
+    other = (english.stdout + english.stderr).splitlines()
+    assert said
+    for line in said:
+        assert re.search(r"\b(Datei|Dokument|Member|Schlüssel|Unterschrift|Nachweis|Quittung)", line), line
+        assert line not in other
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [(_missing, "gibt es nicht"), (_directory, "ist ein Verzeichnis"), (_huge, "zu groß")]
+)
+def test_what_cannot_be_read_is_said_in_german(
+    make: Callable[[Path], Path], said: str, tmp_path: Path
+) -> None:
+    done = call("verify", make(tmp_path), "--lang", "de")
+    assert done.returncode == 2
+    assert said in one_sentence(done)
+
+
+def test_a_directory_is_named_in_full_where_nothing_was_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert one_sentence(call("verify", "")) == f"{tmp_path} is a directory; name a file."
+
+
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"id": 7}', '{"id": "did:web:a.example", "service": 7}'])
 def test_a_malformed_did_document_cannot_be_tried(text: str, agreement: Path, tmp_path: Path) -> None:
     (tmp_path / "did.json").write_text(text)
     done = call("verify", agreement, "--did-document", tmp_path / "did.json")
     assert done.returncode == 2
     assert "is no DID document" in one_sentence(done)
+
+
+# keys
+
+
+def test_keys_are_shown_and_replaced_in_german(tmp_path: Path) -> None:
+    called = ("init", tmp_path / "new", "--name", "A", "--public-url", "https://daten.example.de")
+    assert call(*called).returncode == 0
+    at = ("--config", tmp_path / "new" / "allmende.toml", "--lang", "de")
+    done = call("keys", "rotate", *at)
+    assert done.returncode == 0
+    assert done.stderr == "allmende: Starten Sie den Connector neu, damit er die neuen Schlüssel benutzt.\n"
+    assert " bis 20" in call("keys", "show", *at).stdout
+    (tmp_path / "new" / "keys" / "contracts-2.pem").chmod(0o644)
+    for command in ("show", "rotate"):
+        said = one_sentence(call("keys", command, *at))
+        assert "können andere lesen oder ändern" in said
+        assert "Rufen Sie auf: chmod 600" in said
+
+
+@pytest.mark.parametrize("command", [("keys", "show"), ("keys", "rotate"), ("ledger", "verify")])
+@pytest.mark.parametrize(
+    ("config", "english", "german"),
+    [
+        ("missing.toml", "There is no configuration file", "Es gibt keine Konfigurationsdatei"),
+        (".", "is no regular file", "ist keine gewöhnliche Datei"),
+        ("broken.toml", "is not valid TOML", "ist kein gültiges TOML"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_named(
+    command: tuple[str, ...], config: str, english: str, german: str, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.toml").write_text("= 3")
+    for language, said in (("en", english), ("de", german)):
+        done = call(*command, "--config", tmp_path / config, "--lang", language)
+        assert done.returncode == 2
+        assert said in one_sentence(done)
 
 
 # init

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from connector.evidence.agreements import Party, agreement_file, agreement_statement
 from connector.evidence.did import DidDocument, build_did_document, parse_did_document
 from connector.evidence.ledger import Frontier, leaf_hash, tree_head
-from connector.evidence.proofs import add_proof, sign
+from connector.evidence.multikey import encode_base58
+from connector.evidence.proofs import RDF_CRYPTOSUITE, RdfCanonicaliser, add_proof, sign, signed_bytes
 from connector.evidence.receipts import (
     Inclusion,
     Release,
@@ -57,6 +58,19 @@ def signatory(host: str, seed: int) -> Signatory:
         catalog_service=f"https://{host}/catalog",
     )
     return Signatory(key, parse_did_document(content, did=did))
+
+
+def prove_as_rdf(party: Signatory, statement: Any, rdf: RdfCanonicaliser) -> Any:
+    """Sign what a statement means as RDF, as other software may."""
+    proof = {
+        "type": "DataIntegrityProof",
+        "cryptosuite": RDF_CRYPTOSUITE,
+        "proofPurpose": "assertionMethod",
+        "created": "2026-11-21T08:00:00Z",
+        "verificationMethod": party.method,
+    }
+    signature = encode_base58(party.key.sign(signed_bytes(statement, proof, rdf)))
+    return add_proof(statement, {**proof, "proofValue": signature})
 
 
 def make_statement(provider: Signatory, consumer: Signatory, **changes: Any) -> Any:
