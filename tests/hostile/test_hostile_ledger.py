@@ -15,10 +15,24 @@ import pytest
 from connector.adapters.migrations import HEAD
 from connector.adapters.sql_store import SqlStore
 from connector.evidence.ledger import leaf_hash
-from tests.region.participants import JOB, METRICS, STATEMENT, Participant, Region, copied, running, segment
+from connector.protocol.transfer import TransferFormat
+from tests.region.participants import (
+    JOB,
+    METRICS,
+    STATEMENT,
+    Participant,
+    Region,
+    copied,
+    dsp,
+    leaks_nothing,
+    running,
+    segment,
+    voice_of,
+)
 from tests.region.processes import call
 
-ENTRIES = 5
+ENTRIES = 8
+"""The contract, the start of two transfers, three queries, a computation that was accepted and released."""
 DATABASE = "allmende.sqlite"
 
 
@@ -94,7 +108,7 @@ def test_a_ledger_cut_off_after_any_entry_is_noticed(provider: Path, left: int) 
         connection.execute('DELETE FROM ledger WHERE "index" >= ?', [left])
     code, problems = audited(provider)
     assert code == 1
-    assert f"{ENTRIES} entries were signed for, {left} are there" in problems["ledger-heads"]
+    assert f"{left + 1} entries were signed for, {left} are there" in problems["ledger-heads"]
     assert "missing" in problems["ledger-complete"]
 
 
@@ -163,8 +177,8 @@ def test_an_entry_edited_together_with_its_hash_is_noticed(provider: Path) -> No
 def test_an_entry_made_up_at_the_end_is_noticed(provider: Path) -> None:
     with database(provider) as connection:
         connection.execute(
-            "INSERT INTO ledger SELECT 5, identifier, dataset, leaf_hash, leaf, kind, agreement_id, "
-            'raw_rows_out, raw_bytes_out, result_bytes_out, recorded FROM ledger WHERE "index" = 4'
+            "INSERT INTO ledger SELECT 8, identifier, dataset, leaf_hash, leaf, kind, agreement_id, "
+            'raw_rows_out, raw_bytes_out, result_bytes_out, recorded FROM ledger WHERE "index" = 7'
         )
     assert "belongs elsewhere" in audited(provider)[1]["ledger-columns"]
 
@@ -172,7 +186,7 @@ def test_an_entry_made_up_at_the_end_is_noticed(provider: Path) -> None:
 def test_a_forged_tree_head_is_noticed(provider: Path) -> None:
     with database(provider) as connection:
         connection.execute(
-            "UPDATE tree_heads SET record = replace(record, 'treeSize\":5', 'treeSize\":4') WHERE size = 5"
+            "UPDATE tree_heads SET record = replace(record, 'treeSize\":8', 'treeSize\":7') WHERE size = 8"
         )
     assert "does not fit" in audited(provider)[1]["ledger-heads"]
 
@@ -189,7 +203,7 @@ def test_a_thief_of_the_whole_database_is_found_out_by_what_a_partner_kept(
     assert audited(provider) == (0, {})
     code, problems = audited(provider, "--head", filled / "receipt.json")
     assert code == 1
-    assert "4 entries were signed for, 3 are there" in problems["ledger-witnesses"]
+    assert "5 entries were signed for, 3 are there" in problems["ledger-witnesses"]
 
 
 def test_a_tree_head_of_somebody_else_bears_no_witness(provider: Path, filled: Path, tmp_path: Path) -> None:
@@ -300,7 +314,7 @@ def test_without_any_tree_head_the_ledger_is_not_said_to_lead_to_them_all(provid
         connection.execute("DELETE FROM tree_heads")
     code, problems = audited(provider)
     assert (code, list(problems)) == (1, ["ledger-heads"])
-    assert problems["ledger-heads"].startswith("No signed tree head is kept here, although the ledger has 5")
+    assert problems["ledger-heads"].startswith("No signed tree head is kept here, although the ledger has 8")
 
 
 def test_of_an_empty_ledger_it_says_that_no_tree_head_is_kept(tmp_path: Path) -> None:
@@ -314,30 +328,34 @@ def test_of_an_empty_ledger_it_says_that_no_tree_head_is_kept(tmp_path: Path) ->
 
 def test_what_does_not_hold_is_said_in_german_too(provider: Path) -> None:
     with database(provider) as connection:
-        connection.execute("UPDATE ledger SET leaf = replace(leaf, 'a', 'b') WHERE \"index\" = 1")
-        connection.execute('UPDATE ledger SET result_bytes_out = 7 WHERE "index" = 2')
-        connection.execute('DELETE FROM ledger WHERE "index" = 4')
+        connection.execute("UPDATE ledger SET leaf = replace(leaf, 'a', 'b') WHERE \"index\" = 5")
+        connection.execute('UPDATE ledger SET result_bytes_out = 7 WHERE "index" = 6')
+        connection.execute('DELETE FROM ledger WHERE "index" = 7')
     done = call("ledger", "verify", "--config", provider / "allmende.toml", "--lang", "de")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert any("1: Der Eintrag hat nicht den Hashwert" in line for line in lines)
-    assert any("2: Die Zeile sagt nicht, was der Eintrag sagt." in line for line in lines)
-    assert any("5 Einträge sind unterschrieben, 4 sind da." in line for line in lines)
+    assert any("5: Der Eintrag hat nicht den Hashwert" in line for line in lines)
+    assert any("6: Die Zeile sagt nicht, was der Eintrag sagt." in line for line in lines)
+    assert any("8 Einträge sind unterschrieben, 7 sind da." in line for line in lines)
     assert "Ursache auf Englisch" not in done.stdout
 
 
 # no entry, no answer
 
-REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+REFUSE = (
+    "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {which} "
+    "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+)
 
 
-def sabotage(participant: Participant, table: str) -> None:
+def sabotage(participant: Participant, table: str, which: str = "1") -> None:
     with database(participant.directory) as connection:
-        connection.execute(REFUSE.format(table=table))
+        connection.execute(REFUSE.format(table=table, which=which))
 
 
 @pytest.mark.parametrize("table", ["ledger", "tree_heads", "documents"])
 async def test_a_query_whose_entry_cannot_be_written_gets_no_answer(contracted: Region, table: str) -> None:
+    await ask(contracted)
     before = contracted.rheinaue.state("queries")
     sabotage(contracted.rheinaue, table)
 
@@ -345,17 +363,17 @@ async def test_a_query_whose_entry_cannot_be_written_gets_no_answer(contracted: 
 
     (answer,) = [one for one in result["sites"] if one["provider"] == contracted.rheinaue.did]
     assert (answer["status"], answer["result_bytes"], answer["receipt"]) == ("unreachable", 0, None)
-    (passed,) = contracted.network.sent("/data/queries")
+    *_, passed = contracted.network.sent("/data/queries")
     assert passed.status == 500
     assert b"ARROW" not in passed.answer
     assert len(passed.answer) < 1000
     after = contracted.rheinaue.state("queries")
     assert after["ledger"] == before["ledger"]
-    assert [row[-1] for row in after["uses"]] in ([], [0]), "the use was given back"
+    assert after["uses"] == before["uses"], "the use was given back"
 
 
 async def test_a_computation_whose_entry_cannot_be_written_releases_nothing(contracted: Region) -> None:
-    sabotage(contracted.rheinaue, "ledger")
+    sabotage(contracted.rheinaue, "ledger", "NEW.kind = 'computation'")
     agreement = await contracted.agreement_with(contracted.rheinaue)
     body = {"agreement_id": agreement, "files": dict(JOB), "outputs": METRICS}
 
@@ -369,7 +387,31 @@ async def test_a_computation_whose_entry_cannot_be_written_releases_nothing(cont
     assert not [one for one in contracted.network.passed if "/outputs/" in one.path and one.status == 200]
 
 
+async def test_access_whose_entry_cannot_be_written_is_not_opened(contracted: Region) -> None:
+    sabotage(contracted.rheinaue, "ledger", "NEW.kind = 'permit'")
+
+    answer = await voice_of(contracted.lastwerk).say(
+        contracted.rheinaue,
+        "/transfers/request",
+        dsp(
+            "TransferRequestMessage",
+            **{
+                "@id": "urn:uuid:00000000-0000-4000-8000-00000000000c",
+                "consumerPid": "urn:uuid:00000000-0000-4000-8000-00000000000d",
+                "agreementId": await contracted.agreement_with(contracted.rheinaue),
+                "format": TransferFormat.QUERY.value,
+                "callbackAddress": f"{contracted.lastwerk.origin}/dsp/2025-1",
+            },
+        ),
+    )
+
+    assert answer.status_code == 500
+    leaks_nothing(answer, contracted)
+    assert contracted.rheinaue.state()["transfers"] == []
+
+
 async def test_nothing_is_released_once_the_ledger_was_shortened(contracted: Region) -> None:
+    await ask(contracted)
     with database(contracted.rheinaue.directory) as connection:
         connection.execute("DELETE FROM ledger")
 

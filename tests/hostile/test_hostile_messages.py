@@ -959,7 +959,8 @@ async def test_a_peer_that_suddenly_does_not_sign_gets_a_contract_but_no_byte(ag
     await until(lambda: provider.rows("negotiations")[0]["state"] == "FINALIZED")
     (shown,) = await provider.call("GET", "/api/agreements")
     assert shown["signed"] is False
-    assert (await agreed_only.region.ledger(provider))["entries"] == []
+    (entry,) = (await agreed_only.region.ledger(provider))["entries"]
+    assert (entry["kind"], entry["agreement_id"]) == ("permit", shown["identifier"])
 
     requests = [
         dsp(
@@ -981,7 +982,7 @@ async def test_a_peer_that_suddenly_does_not_sign_gets_a_contract_but_no_byte(ag
     assert provider.rows("transfers") == []
     assert provider.state()["uses"] == []
     entries = (await agreed_only.region.ledger(provider))["entries"]
-    assert [one["kind"] for one in entries] == ["refusal"] * len(FORMATS), (
+    assert [one["kind"] for one in entries] == ["permit", *["refusal"] * len(FORMATS)], (
         "each once, however often it is sent"
     )
 

@@ -72,14 +72,14 @@ async def test_partners_see_each_others_ledgers_grow(contracted: Region) -> None
     second = await compare(contracted)
 
     assert (first["size"], first["problem"]) == (1, None)
-    assert (second["size"], second["problem"]) == (2, None)
+    assert (second["size"], second["problem"]) == (3, None)
     assert second["compared"] is not None
     theirs = await contracted.rheinaue.call(
         "POST", "/api/partner-ledgers", {"partner": contracted.lastwerk.did}
     )
     assert theirs["problem"] is None
     own = await contracted.rheinaue.call("GET", "/api/ledger/head")
-    assert (own["type"], own["treeSize"], own["ledger"]) == ("TreeHead", 2, contracted.rheinaue.did)
+    assert (own["type"], own["treeSize"], own["ledger"]) == ("TreeHead", 3, contracted.rheinaue.did)
 
 
 async def test_ledgers_are_compared_without_being_asked_and_a_fork_is_noticed(
@@ -98,7 +98,7 @@ async def test_ledgers_are_compared_without_being_asked_and_a_fork_is_noticed(
 async def test_a_receipts_tree_head_is_kept_at_once_and_compared_later(contracted: Region) -> None:
     await ask(contracted)
     (before,) = [one for one in await ledgers(contracted) if one["size"] is not None]
-    assert (before["partner"], before["size"], before["compared"]) == (contracted.rheinaue.did, 2, None)
+    assert (before["partner"], before["size"], before["compared"]) == (contracted.rheinaue.did, 3, None)
     await compare(contracted)
     (after,) = [one for one in await ledgers(contracted) if one["size"] is not None]
     assert after["compared"] is not None
@@ -113,13 +113,13 @@ async def test_a_ledger_that_was_rolled_back_is_found_out(contracted: Region) ->
     await compare(contracted)
     database = contracted.rheinaue.directory / "allmende.sqlite"
     with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute('DELETE FROM ledger WHERE "index" = 1')
-        connection.execute("DELETE FROM tree_heads WHERE size = 2")
+        connection.execute('DELETE FROM ledger WHERE "index" = 2')
+        connection.execute("DELETE FROM tree_heads WHERE size = 3")
         connection.commit()
 
     found = await compare(contracted)
 
-    assert "shrank from 2 to 1" in found["problem"]["en"]
+    assert "shrank from 3 to 2" in found["problem"]["en"]
     assert "widerspricht" in found["problem"]["de"]
     listed = [
         one["problem"] for one in await ledgers(contracted) if one["partner"] == contracted.rheinaue.did

@@ -229,11 +229,14 @@ async def test_the_ledgers_bytes_are_the_bytes_that_arrived_at_the_consumer(agre
             "result_bytes_out": arrived,
             "releases": 3,
         }
-        assert [entry["index"] for entry in ledger["entries"]] == [0, 1, 2, 3]
+        assert [entry["index"] for entry in ledger["entries"]] == list(range(7))
         assert [entry["kind"] for entry in ledger["entries"]] == [
             "agreement",
+            "permit",
             "query",
             "query",
+            "permit",
+            "permit",
             "computation",
         ]
 

@@ -277,7 +277,7 @@ async def test_a_push_sends_the_file_once_after_its_receipt_and_then_the_complet
     await until(lambda: destination.types() == ["TransferStartMessage", "TransferCompletionMessage"])
 
     content = _source(raw).read_bytes()
-    assert destination.pushed == [(content, 2)], "the receipt was in the ledger already"
+    assert destination.pushed == [(content, 3)], "the receipt was in the ledger already"
     assert "dataAddress" not in destination.messages[0]
     assert await _downloads(raw) == [(ROWS, len(content), 0)]
     await until(lambda: raw.rheinaue.rows("transfers")[0]["state"] == "COMPLETED")

@@ -1,4 +1,4 @@
-"""What is refused is in the ledger, signed, before anybody is told; unsigned agreements open nothing."""
+"""What is decided is in the ledger, signed, before anybody is told; unsigned agreements open nothing."""
 
 import asyncio
 import contextlib
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector.protocol.jobs import algorithm_digest
 from connector.services import deciding
 from tests.region.conftest import RAW_OFFER
 from tests.region.participants import (
@@ -108,6 +109,23 @@ async def test_a_refused_query_is_signed_with_its_reason_and_without_its_text(co
     assert second["purpose"] == MARKETING
     totals = (await contracted.ledger(contracted.rheinaue))["totals"]
     assert [line["releases"] for line in totals.values()] == [0]
+    await verified(contracted.rheinaue)
+
+
+async def test_what_may_begin_is_signed_with_the_rule_that_permits_it(contracted: Region) -> None:
+    pid = await started(contracted, COMPUTE)
+    body = {"identifier": COMPUTATION, "files": dict(JOB), "outputs": METRICS}
+    assert await post(contracted, pid, "/data/computations", body, body) == [201, 201]
+
+    opened, begun = documents(contracted.rheinaue, "permit")
+    assert [one["type"] for one in (opened, begun)] == ["Permit", "Permit"]
+    assert all(one["requester"] == contracted.lastwerk.did for one in (opened, begun))
+    assert all(one["action"].endswith("#compute") for one in (opened, begun))
+    assert begun["requestDigest"] == algorithm_digest(JOB)
+    assert begun["reason"] == {
+        "de": "Der Vertrag erlaubt das in der Regel permission/1.",
+        "en": "The agreement permits this in its rule permission/1.",
+    }
     await verified(contracted.rheinaue)
 
 
