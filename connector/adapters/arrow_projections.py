@@ -25,6 +25,7 @@ from typing import Any, Final
 from connector.adapters.mask_keys import agreement_key
 from connector.queries.errors import DataUnreadableError
 from connector.queries.permitted import Redaction
+from connector.sandbox.process import kill_child
 
 __all__ = ["ArrowProjections", "DataUnreadableError", "TableDescription"]
 
@@ -242,8 +243,7 @@ async def _ask(source: Path, request: bytes) -> dict[str, Any]:
     try:
         answer, words = await _talk(process, request)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        kill_child(process)
         code = await asyncio.shield(process.wait())
     try:
         found: dict[str, Any] = json.loads(answer)

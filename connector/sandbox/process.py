@@ -135,7 +135,7 @@ class SandboxedProcess:
             if self._init_fd is not None:
                 # The kernel ends every process of a namespace together with its first one.
                 signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
-            self._process.kill()
+        kill_child(self._process)
 
     async def finish(
         self,
@@ -239,6 +239,23 @@ class SandboxedProcess:
             stderr=stderr,
             out_of_memory=self._out_of_memory,
         )
+
+
+def kill_child(process: asyncio.subprocess.Process) -> None:
+    """Stop a child process, and leave it to asyncio to find out how it has ended.
+
+    Its own `kill` waits for a child that has just ended, too. Asyncio then finds nobody
+    to wait for, says so on standard error and makes an exit code up.
+
+    Args:
+        process: The child; one that has ended is left alone.
+
+    Source:
+        https://github.com/python/cpython/issues/127049
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and asyncio is about to say so
+            os.kill(process.pid, signal.SIGKILL)
 
 
 async def _read_capped(stream: asyncio.StreamReader) -> bytes:

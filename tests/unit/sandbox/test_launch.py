@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from connector.sandbox.launch import (
     SandboxStartError,
     SandboxUnavailableError,
 )
+from connector.sandbox.process import kill_child
 from connector.sandbox.view import Interpreter
 
 LIMITS = Limits(
@@ -134,6 +136,35 @@ async def test_a_killed_program_is_gone_when_finish_returns(sandbox: Sandbox, tm
     report = await process.finish()
     assert report.exit_code is None
     assert not report.timed_out
+
+
+@pytest.fixture
+def noticed_by_the_loop() -> Iterator[None]:
+    """Only the event loop notices the end of a child, as from Python 3.12 on, and no thread beside it."""
+    if sys.version_info >= (3, 12):
+        yield
+        return
+    policy = asyncio.get_event_loop_policy()
+    before = policy.get_child_watcher()
+    policy.set_child_watcher(asyncio.PidfdChildWatcher())
+    yield
+    policy.set_child_watcher(before)
+
+
+def wait_for_the_end(child: int) -> None:
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.usefixtures("noticed_by_the_loop")
+async def test_a_child_that_is_killed_as_it_ends_keeps_its_exit_code(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "raise SystemExit(7)")
+    wait_for_the_end(process.pid)
+    kill_child(process)
+    assert await process.wait() == 7
+    kill_child(process)
+    assert caplog.records == []
 
 
 async def test_a_signal_that_ends_a_program_is_its_exit_code(sandbox: Sandbox, tmp_path: Path) -> None:
