@@ -70,7 +70,9 @@ def require_comparable(name: str, register: ConsentRegister) -> None:
     if register.data_type not in _TEXTS | _WHOLE_NUMBERS:
         raise ConsentError(
             f"The column {register.column!r} of the consent register {name!r} is of type "
-            f"{register.data_type}; subjects are named by texts or whole numbers."
+            f"{register.data_type}; subjects are named by texts or whole numbers.",
+            f"Die Spalte {register.column!r} des Einwilligungsregisters {name!r} ist vom Typ "
+            f"{register.data_type}; Betroffene werden mit Texten oder ganzen Zahlen benannt.",
         )
 
 
@@ -84,7 +86,9 @@ def require_columns(columns: Iterable[str]) -> None:
     if SUBJECT not in stated or len(set(stated)) != len(stated) or not set(stated) <= set(REGISTER_COLUMNS):
         raise ConsentError(
             f"A register of consents has the columns {', '.join(REGISTER_COLUMNS)}, of which only the "
-            f"first must be there, and no others; found: {', '.join(stated) or 'none'}."
+            f"first must be there, and no others; found: {', '.join(stated) or 'none'}.",
+            f"Ein Einwilligungsregister hat die Spalten {', '.join(REGISTER_COLUMNS)}, von denen nur die "
+            f"erste da sein muss, und keine anderen; gefunden: {', '.join(stated) or 'keine'}.",
         )
 
 
@@ -100,9 +104,13 @@ def read_consent(row: Mapping[str, object]) -> Consent:
     """
     subject, purpose = row.get(SUBJECT), row.get(PURPOSE)
     if subject is None or str(subject) == "":
-        raise ConsentError("A row of the register names no subject.")
+        raise ConsentError(
+            "A row of the register names no subject.", "Eine Zeile des Registers nennt keinen Betroffenen."
+        )
     if purpose is not None and purpose != "" and read_value(ValueType.IRI, str(purpose)) is None:
-        raise ConsentError(f"The purpose {purpose!r} is no absolute IRI.")
+        raise ConsentError(
+            f"The purpose {purpose!r} is no absolute IRI.", f"Der Zweck {purpose!r} ist kein absoluter IRI."
+        )
     return Consent(str(subject), str(purpose) if purpose else None, _until(row.get(UNTIL)))
 
 
@@ -111,7 +119,10 @@ def _until(stated: object) -> datetime | None:
         return None
     found = _moment(stated)
     if not isinstance(found, datetime) or found.utcoffset() is None:
-        raise ConsentError(f"The end {stated!s} is neither a day nor a moment with its zone.")
+        raise ConsentError(
+            f"The end {stated!s} is neither a day nor a moment with its zone.",
+            f"Das Ende {stated!s} ist weder ein Tag noch ein Zeitpunkt mit Zeitzone.",
+        )
     return found
 
 

@@ -1,10 +1,13 @@
 """What can be wrong with a policy."""
 
 from policies.model import LanguageMap
+from schemas.errors import WordedError
 
 
-class PolicyError(Exception):
+class PolicyError(WordedError):
     """Something is wrong with a policy or with what it is applied to."""
+
+    german = "Mit dem Vertrag oder mit dem, wofür er gilt, stimmt etwas nicht"
 
 
 class PolicyRefusedError(PolicyError):

@@ -182,10 +182,16 @@ def read_privacy(document: Mapping[str, object]) -> PrivacyDescription:
         PrivacyDescriptionError: A member is missing, unknown or of another form.
     """
     if unknown := sorted(set(document) - _MEMBERS):
-        raise PrivacyDescriptionError(f"The privacy of a dataset has no members {', '.join(unknown)}.")
+        raise PrivacyDescriptionError(
+            f"The privacy of a dataset has no members {', '.join(unknown)}.",
+            f"Die Angaben zu privacy haben keine Felder {', '.join(unknown)}.",
+        )
     unit = document.get("unit")
     if not isinstance(unit, str) or not unit:
-        raise PrivacyDescriptionError("The privacy of a dataset needs the unit: the name of a column.")
+        raise PrivacyDescriptionError(
+            "The privacy of a dataset needs the unit: the name of a column.",
+            "Die Angaben zu privacy brauchen die Einheit (unit): den Namen einer Spalte.",
+        )
     return PrivacyDescription(
         unit,
         _bound(document.get("contribution_bound")),
@@ -198,21 +204,28 @@ def read_privacy(document: Mapping[str, object]) -> PrivacyDescription:
 def _bound(stated: object) -> int:
     if not isinstance(stated, int) or isinstance(stated, bool) or not 1 <= stated <= LARGEST_BOUND:
         raise PrivacyDescriptionError(
-            f"The contribution_bound must be a whole number from 1 to {LARGEST_BOUND}."
+            f"The contribution_bound must be a whole number from 1 to {LARGEST_BOUND}.",
+            f"Die contribution_bound muss eine ganze Zahl von 1 bis {LARGEST_BOUND} sein.",
         )
     return stated
 
 
 def _epsilon(stated: object) -> Decimal:
     if not isinstance(stated, str) or not _EPSILON.fullmatch(stated):
-        raise PrivacyDescriptionError('The epsilon_total must be a number above zero, as a text such as "4".')
+        raise PrivacyDescriptionError(
+            'The epsilon_total must be a number above zero, as a text such as "4".',
+            'Das epsilon_total muss eine Zahl über null sein, als Text wie "4".',
+        )
     return Decimal(stated)
 
 
 def _named(member: str, document: Mapping[str, object]) -> Mapping[str, object]:
     stated = document.get(member, {})
     if not isinstance(stated, Mapping):
-        raise PrivacyDescriptionError(f"The {member} must be an object with a member per column.")
+        raise PrivacyDescriptionError(
+            f"The {member} must be an object with a member per column.",
+            f"Die Angabe {member} muss ein Objekt mit einem Feld je Spalte sein.",
+        )
     return stated
 
 
@@ -221,9 +234,15 @@ def _bounds(name: str, stated: object) -> tuple[float, float]:
         case [int() | float() as lower, int() | float() as upper]:
             pair = float(lower), float(upper)
         case _:
-            raise PrivacyDescriptionError(f"The bounds of {name!r} must be two numbers, in brackets.")
+            raise PrivacyDescriptionError(
+                f"The bounds of {name!r} must be two numbers, in brackets.",
+                f"Die Grenzen (bounds) von {name!r} müssen zwei Zahlen in eckigen Klammern sein.",
+            )
     if not (all(map(math.isfinite, pair)) and pair[0] < pair[1] and max(map(abs, pair)) > _SMALLEST_VALUE):
-        raise PrivacyDescriptionError(f"The bounds of {name!r} must be the lowest, then the highest value.")
+        raise PrivacyDescriptionError(
+            f"The bounds of {name!r} must be the lowest, then the highest value.",
+            f"Die Grenzen (bounds) von {name!r} müssen erst der kleinste, dann der größte Wert sein.",
+        )
     return pair
 
 
@@ -233,6 +252,8 @@ def _values(name: str, stated: object) -> tuple[PublicValue, ...]:
     of_one_kind = len({type(value) for value in values}) == 1 and len(set(values)) == len(listed)
     if not of_one_kind or len(values) > _MOST_VALUES:
         raise PrivacyDescriptionError(
-            f"The values of {name!r} must be a list of different texts, whole numbers or truth values."
+            f"The values of {name!r} must be a list of different texts, whole numbers or truth values.",
+            f"Die Werte (values) von {name!r} müssen eine Liste verschiedener Texte, ganzer Zahlen oder "
+            "Wahrheitswerte sein.",
         )
     return values

@@ -51,14 +51,22 @@ def read_row_filter(name: str, description: Mapping[str, object]) -> RowFilter:
         RowFilterError: A member is missing, unknown or of another form.
     """
     if set(description) != {"column", "operator", "values"}:
-        raise RowFilterError(f"The row filter {name!r} needs column, operator and values, and nothing else.")
+        raise RowFilterError(
+            f"The row filter {name!r} needs column, operator and values, and nothing else.",
+            f"Der Zeilenfilter {name!r} braucht column, operator und values und sonst nichts.",
+        )
     column, operator = description["column"], description["operator"]
     known = {one.value: one for one in _SINGLE | _LISTED}
     if not isinstance(column, str) or not column:
-        raise RowFilterError(f"The column of the row filter {name!r} is no name.")
-    if not isinstance(operator, str) or operator not in known:
         raise RowFilterError(
-            f"The row filter {name!r} has an unknown operator; known are: {', '.join(sorted(known))}."
+            f"The column of the row filter {name!r} is no name.",
+            f"Die Spalte (column) des Zeilenfilters {name!r} ist kein Name.",
+        )
+    if not isinstance(operator, str) or operator not in known:
+        possible = ", ".join(sorted(known))
+        raise RowFilterError(
+            f"The row filter {name!r} has an unknown operator; known are: {possible}.",
+            f"Der Operator des Zeilenfilters {name!r} ist unbekannt; möglich sind: {possible}.",
         )
     return RowFilter(column, known[operator], _values(name, known[operator], description["values"]))
 
@@ -67,9 +75,15 @@ def _values(name: str, operator: Operator, stated: object) -> tuple[FilterValue,
     listed = list(stated) if isinstance(stated, list | tuple) else [stated]
     values = tuple(value for value in listed if isinstance(value, str | int | float))
     if len(values) != len(listed) or not values:
-        raise RowFilterError(f"The values of the row filter {name!r} must be texts, numbers or truth values.")
+        raise RowFilterError(
+            f"The values of the row filter {name!r} must be texts, numbers or truth values.",
+            f"Die Werte des Zeilenfilters {name!r} müssen Texte, Zahlen oder Wahrheitswerte sein.",
+        )
     if operator in _SINGLE and len(values) != 1:
-        raise RowFilterError(f"The operator of the row filter {name!r} takes exactly one value.")
+        raise RowFilterError(
+            f"The operator of the row filter {name!r} takes exactly one value.",
+            f"Der Operator des Zeilenfilters {name!r} nimmt genau einen Wert.",
+        )
     return values
 
 
@@ -86,6 +100,8 @@ def named_filters(names: Iterable[str], defined: Mapping[str, RowFilter]) -> tup
     wanted = tuple(names)
     if unknown := sorted(set(wanted) - set(defined)):
         raise RowFilterError(
-            f"The provider has not defined the row filters {', '.join(unknown)}; it must correct its offer."
+            f"The provider has not defined the row filters {', '.join(unknown)}; it must correct its offer.",
+            f"Der Anbieter hat die Zeilenfilter {', '.join(unknown)} nicht festgelegt; "
+            "er muss sein Angebot berichtigen.",
         )
     return tuple(defined[name] for name in wanted)

@@ -18,12 +18,13 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from connector.adapters.masking import needed_columns, redacted_batch, redacted_schema
+from connector.adapters.masking import MisfitError, needed_columns, redacted_batch, redacted_schema
 from connector.adapters.numbering import Numbering, TooManyTextsError
 from connector.queries.errors import DataUnreadableError
 from connector.queries.writing import number_name
 from policies.masks import Mask
 from policies.row_filters import RowFilter
+from schemas.errors import in_english
 
 _BATCH_ROWS: Final = 131_072
 
@@ -106,7 +107,9 @@ def _check_names(source: Path, columns: Sequence[str]) -> None:
     if taken := names & {number_name(name) for name in names}:
         raise DataUnreadableError(
             f"The data file {source.name} has a column {min(taken)!r}, "
-            "which is a name of the query engine's own. Rename it."
+            "which is a name of the query engine's own. Rename it.",
+            f"Die Datendatei {source.name} hat eine Spalte {min(taken)!r}. "
+            "So nennt die Abfrage-Engine eigene Spalten. Benennen Sie sie um.",
         )
 
 
@@ -125,15 +128,26 @@ def _sentences(source: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataUnreadableError(
-            f"The data file {source.name} does not exist. Check its path in the configuration."
+            f"The data file {source.name} does not exist. Check its path.",
+            f"Die Datendatei {source.name} gibt es nicht. Bitte prüfen Sie ihren Pfad.",
         ) from None
     except PermissionError:
         raise DataUnreadableError(
-            f"The data file {source.name} may not be read by the connector's user. Change its permissions."
+            f"The data file {source.name} may not be read by the connector's user. Change its permissions.",
+            f"Die Datendatei {source.name} darf vom Benutzer des Connectors nicht gelesen werden. "
+            "Bitte ändern Sie ihre Rechte.",
+        ) from None
+    except MisfitError as problem:
+        raise DataUnreadableError(
+            f"The data file {source.name} cannot be cut down: {problem}",
+            f"Die Datendatei {source.name} kann nicht zugeschnitten werden: {problem.reason['de']}",
         ) from None
     except (pa.ArrowException, OSError, UnicodeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0].replace(str(source), source.name)
-        raise DataUnreadableError(f"The data file {source.name} cannot be read: {cause}.") from None
+        raise DataUnreadableError(
+            f"The data file {source.name} cannot be read: {cause.rstrip('.')}.",
+            f"Die Datendatei {source.name} kann nicht gelesen werden {in_english(cause)}.",
+        ) from None
 
 
 _Opened = tuple[pa.Schema, Iterator[pa.RecordBatch]]
@@ -147,7 +161,8 @@ def _open(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
     except KeyError:
         known = ", ".join(sorted(_OPENERS))
         raise DataUnreadableError(
-            f"The data file {source.name} is of an unknown kind. Known are the endings {known}."
+            f"The data file {source.name} is of an unknown kind. Known are the endings {known}.",
+            f"Die Datendatei {source.name} ist von unbekannter Art. Möglich sind die Endungen {known}.",
         ) from None
     if not source.is_file():
         raise FileNotFoundError(source)
@@ -161,12 +176,15 @@ def _open(source: Path, columns: Sequence[str] | None) -> Iterator[_Opened]:
 def _check_columns(source: Path, schema: pa.Schema, names: Sequence[str]) -> None:
     if len(set(schema.names)) != len(schema.names) or len(set(names)) != len(names):
         raise DataUnreadableError(
-            f"The data file {source.name} has two columns of the same name. Rename one."
+            f"The data file {source.name} has two columns of the same name. Rename one.",
+            f"Die Datendatei {source.name} hat zwei Spalten mit demselben Namen. Bitte benennen Sie eine um.",
         )
     for name in names:
         if name not in schema.names:
             raise DataUnreadableError(
-                f"The data file {source.name} has no column {name}. Check the dataset's description."
+                f"The data file {source.name} has no column {name}. Check the dataset's description.",
+                f"Die Datendatei {source.name} hat keine Spalte {name}. "
+                "Bitte prüfen Sie die Beschreibung des Datensatzes.",
             )
 
 

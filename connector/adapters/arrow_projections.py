@@ -26,6 +26,7 @@ from connector.adapters.mask_keys import agreement_key
 from connector.queries.errors import DataUnreadableError
 from connector.queries.permitted import Redaction
 from connector.sandbox.process import kill_child
+from schemas.errors import in_english
 
 __all__ = ["ArrowProjections", "DataUnreadableError", "TableDescription"]
 
@@ -154,11 +155,18 @@ class ArrowProjections:
             async with self._places, asyncio.timeout(self._seconds):
                 answer = await _ask(source, request)
         except TimeoutError:
-            raise _unreadable(source, f"it took more than {self._seconds:g} seconds") from None
+            seconds = f"{self._seconds:g}"
+            raise _unreadable(
+                source, f"it took more than {seconds} seconds", f"es dauerte länger als {seconds} Sekunden"
+            ) from None
         except OSError as problem:
-            raise _unreadable(source, f"its reader does not start ({problem.strerror})") from problem
+            raise _unreadable(
+                source,
+                f"its reader does not start ({problem.strerror})",
+                f"ihr Leseprogramm startet nicht {in_english(problem.strerror)}",
+            ) from problem
         if "unreadable" in answer:
-            raise DataUnreadableError(answer["unreadable"])
+            raise DataUnreadableError(answer["unreadable"]["en"], answer["unreadable"]["de"])
         return answer
 
     async def discard(self, wanted: Collection[str], unused_since: datetime) -> int:
@@ -226,7 +234,11 @@ def _writing(source: Path, target: Path) -> Iterator[Path]:
     try:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=_UNFINISHED)
     except OSError as problem:
-        raise _unreadable(source, f"its projection cannot be written ({problem.strerror})") from problem
+        raise _unreadable(
+            source,
+            f"its projection cannot be written ({problem.strerror})",
+            f"ihre Projektion kann nicht geschrieben werden {in_english(problem.strerror)}",
+        ) from problem
     os.close(descriptor)
     path = Path(name)
     try:
@@ -249,7 +261,11 @@ async def _ask(source: Path, request: bytes) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(answer)
     except ValueError:
         _LOGGER.warning("The reader of %s ended with %d: %r", source.name, code, words[-_LOGGED_BYTES:])
-        raise _unreadable(source, "its reader failed; the connector's log says more") from None
+        raise _unreadable(
+            source,
+            "its reader failed; the connector's log says more",
+            "ihr Leseprogramm ist gescheitert; mehr steht im Protokoll des Connectors",
+        ) from None
     return found
 
 
@@ -261,5 +277,8 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[by
     return await asyncio.gather(process.stdout.read(), process.stderr.read())
 
 
-def _unreadable(source: Path, cause: str) -> DataUnreadableError:
-    return DataUnreadableError(f"The data file {source.name} cannot be read: {cause}.")
+def _unreadable(source: Path, cause: str, german: str) -> DataUnreadableError:
+    return DataUnreadableError(
+        f"The data file {source.name} cannot be read: {cause}.",
+        f"Die Datendatei {source.name} kann nicht gelesen werden: {german}.",
+    )

@@ -17,6 +17,7 @@ import pyarrow.parquet
 
 from connector.queries.errors import DataUnreadableError
 from policies.consents import REGISTER_COLUMNS, Consent, ConsentError, read_consent, require_columns
+from schemas.errors import in_english
 
 _Read = tuple[str, tuple[Consent, ...]]
 """Digest of a file, and the consents in it."""
@@ -44,9 +45,7 @@ class ConsentFiles:
         try:
             content = file.read_bytes()
         except OSError as problem:
-            raise DataUnreadableError(
-                f"The consent register {file.name} cannot be read: {problem.strerror}."
-            ) from None
+            raise _unreadable(file, problem.strerror) from None
         digest = hashlib.sha256(content).hexdigest()
         known = self._read.get(file)
         if known is None or known[0] != digest:
@@ -58,18 +57,29 @@ class ConsentFiles:
 def _parsed(file: Path, content: bytes) -> tuple[Consent, ...]:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
+        known = ", ".join(_READERS)
         raise DataUnreadableError(
-            f"The consent register {file.name} is of an unknown kind. Known are: {', '.join(_READERS)}."
+            f"The consent register {file.name} is of an unknown kind. Known are: {known}.",
+            f"Das Einwilligungsregister {file.name} ist von unbekannter Art. Möglich sind: {known}.",
         )
     try:
         table = reader(content)
         require_columns(table.column_names)
         return tuple(read_consent(row) for row in table.to_pylist())
     except ConsentError as problem:
-        raise DataUnreadableError(f"The consent register {file.name}: {problem}") from None
+        raise DataUnreadableError(
+            f"The consent register {file.name}: {problem}",
+            f"Das Einwilligungsregister {file.name}: {problem.reason['de']}",
+        ) from None
     except (pa.ArrowException, UnicodeError, ValueError) as problem:
-        cause = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise DataUnreadableError(f"The consent register {file.name} cannot be read: {cause}.") from None
+        raise _unreadable(file, (str(problem).splitlines() or [type(problem).__name__])[0]) from None
+
+
+def _unreadable(file: Path, cause: object) -> DataUnreadableError:
+    return DataUnreadableError(
+        f"The consent register {file.name} cannot be read: {str(cause).rstrip('.')}.",
+        f"Das Einwilligungsregister {file.name} kann nicht gelesen werden {in_english(cause)}.",
+    )
 
 
 def _csv(content: bytes) -> pa.Table:

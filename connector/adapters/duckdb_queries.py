@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.ipc
 
-from connector.queries.errors import QueryFailedError, QueryTimeoutError
+from connector.queries.errors import EngineFailedError, QueryFailedError, QueryTimeoutError
 from connector.sandbox.launch import Limits, Sandbox, SandboxedProcess, SandboxError
 
 __all__ = ["DuckdbQueries", "QueryFailedError", "QueryTimeoutError"]
@@ -30,13 +30,25 @@ _USABLE_SECONDS: Final = 1800.0
 _ENGINE_SHARE: Final = 4
 """The engine manages a quarter of the address space; libraries, stacks and the projection need the rest."""
 _SENTENCES: Final = {
-    "statement": "The query could not be answered: the engine runs single SELECT statements only.",
-    "memory": "The query could not be answered: it needs too much memory. Ask for fewer groups.",
-    "projection": "The query could not be answered: the provider's copy of the data is unreadable.",
+    "statement": (
+        "The query could not be answered: the engine runs single SELECT statements only.",
+        "Die Abfrage konnte nicht beantwortet werden: Die Engine führt nur einzelne SELECT-Anweisungen aus.",
+    ),
+    "memory": (
+        "The query could not be answered: it needs too much memory. Ask for fewer groups.",
+        "Die Abfrage konnte nicht beantwortet werden: Sie braucht zu viel Speicher. Fragen Sie weniger ab.",
+    ),
+    "projection": (
+        "The query could not be answered: the provider's copy of the data is unreadable.",
+        "Die Abfrage konnte nicht beantwortet werden: Die Kopie der Daten beim Anbieter ist nicht lesbar.",
+    ),
 }
 _LOGGER: Final = logging.getLogger(__name__)
 _LOGGED_BYTES: Final = 2000
-_FAILED: Final = "The query could not be answered by the engine. The provider's log says more."
+_FAILED: Final = (
+    "The query could not be answered by the engine. The provider's log says more.",
+    "Die Engine konnte die Abfrage nicht beantworten. Mehr steht im Protokoll des Anbieters.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +154,7 @@ class DuckdbQueries:
                 value and no word of the engine's.
         """
         if self._closed:
-            raise QueryFailedError("The query engine is closed.")
+            raise QueryFailedError("The query engine is closed.", "Die Engine für Abfragen ist geschlossen.")
         try:
             async with asyncio.timeout(timeout_seconds):
                 child = await self._take()
@@ -154,9 +166,12 @@ class DuckdbQueries:
                     # Not before: loading libraries would take the processors that the query needs.
                     self._replenish()
         except TimeoutError:
-            raise QueryTimeoutError("The query took too long and was stopped. Ask for less.") from None
+            raise QueryTimeoutError(
+                "The query took too long and was stopped. Ask for less.",
+                "Die Abfrage dauerte zu lange und wurde beendet. Bitte fragen Sie weniger ab.",
+            ) from None
         except (SandboxError, OSError):
-            raise QueryFailedError(_FAILED) from None
+            raise EngineFailedError(*_FAILED) from None
         return _read(written)
 
     async def aclose(self) -> None:
@@ -172,7 +187,7 @@ class DuckdbQueries:
         self, child: _Child, statement: str, table: str, projection: Path, seconds: float
     ) -> bytes:
         if not await child.ready():
-            raise QueryFailedError(_FAILED)
+            raise EngineFailedError(*_FAILED)
         _hand_over(child.control, projection, self._memory)
         request = {"statement": statement, "table": table, "seconds": seconds}
         child.process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -184,7 +199,10 @@ class DuckdbQueries:
         while chunk := await child.process.stdout.read(_READ_SIZE):
             written += chunk
             if len(written) > self._result_bytes:
-                raise QueryFailedError("The query's result is too large. Ask for fewer groups.")
+                raise QueryFailedError(
+                    "The query's result is too large. Ask for fewer groups.",
+                    "Das Ergebnis der Abfrage ist zu groß. Bitte fragen Sie weniger Gruppen ab.",
+                )
         return bytes(written)
 
     async def _take(self) -> _Child:
@@ -243,7 +261,9 @@ def _hand_over(control: socket.socket, projection: Path, memory: int) -> None:
         if os.fstat(descriptor).st_size > memory // 2:
             raise QueryFailedError(
                 "The query could not be answered: the table is larger than the engine may map. "
-                "The provider must raise the engine's memory limit."
+                "The provider must raise the engine's memory limit.",
+                "Die Abfrage konnte nicht beantwortet werden: Die Tabelle ist größer, als die Engine laden "
+                "darf. Der Anbieter muss die Speichergrenze der Engine erhöhen.",
             )
         socket.send_fds(control, [b"F"], [descriptor])
     finally:
@@ -253,10 +273,12 @@ def _hand_over(control: socket.socket, projection: Path, memory: int) -> None:
 def _read(written: bytes) -> pa.Table:
     if written.startswith(b"error "):
         code = written.removeprefix(b"error ").decode("ascii", "replace").strip()
-        raise QueryFailedError(_SENTENCES.get(code, _FAILED))
+        if code in _SENTENCES:
+            raise QueryFailedError(*_SENTENCES[code])
+        raise EngineFailedError(*_FAILED)
     try:
         with pa.ipc.open_stream(written) as reader:
             return reader.read_all()
     except pa.ArrowInvalid:
         # The child was stopped while it ran: by its memory or processor limit.
-        raise QueryFailedError(_FAILED) from None
+        raise EngineFailedError(*_FAILED) from None

@@ -11,8 +11,13 @@ import pyarrow.compute as pc
 from policies.masks import Mask, MaskMethod, masks_of
 from policies.model import Operator
 from policies.row_filters import FilterValue, RowFilter
+from schemas.errors import WordedError
 
 _HASH_DIGITS: Final = 32
+
+
+class MisfitError(WordedError):
+    """A mask or a row filter cannot be applied to its column."""
 
 
 def needed_columns(columns: Sequence[str], filters: Sequence[RowFilter]) -> tuple[str, ...]:
@@ -24,7 +29,7 @@ def redacted_schema(schema: pa.Schema, columns: Sequence[str], masks: Sequence[M
     """Give the schema of the changed data.
 
     Raises:
-        pa.ArrowInvalid: A mask does not fit its column's type.
+        MisfitError: A mask does not fit its column's type.
     """
     return pa.schema([_redacted_field(schema.field(name), masks) for name in columns])
 
@@ -35,7 +40,10 @@ def _redacted_field(field: "pa.Field[Any]", masks: Sequence[Mask]) -> "pa.Field[
         if mask.method is MaskMethod.HASH:
             kind = pa.string()
         elif not _fits(mask, kind):
-            raise pa.ArrowInvalid(f"the mask {mask.method} does not fit the column {field.name}")
+            raise MisfitError(
+                f"The mask {mask.method} does not fit the column {field.name} of type {kind}.",
+                f"Die Maske {mask.method} passt nicht zur Spalte {field.name} vom Typ {kind}.",
+            )
     return pa.field(field.name, kind)
 
 
@@ -66,13 +74,23 @@ def redacted_batch(
         hash_key: Key of the masks that hash, from `connector.adapters.mask_keys`.
 
     Raises:
-        pa.ArrowException: A filter's value does not fit its column.
+        MisfitError: A filter's value does not fit its column.
     """
     for one in filters:
         # A comparison with nothing is nothing, and such a row is dropped.
-        batch = batch.filter(_satisfied(batch.column(one.column), one))
+        batch = batch.filter(_checked(batch.column(one.column), one))
     arrays = [_masked(batch.column(field.name), field.name, masks, hash_key) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _checked(values: Any, one: RowFilter) -> Any:  # noqa: ANN401 - Arrow's arrays of any type
+    try:
+        return _satisfied(values, one)
+    except (pa.ArrowException, OverflowError):
+        raise MisfitError(
+            f"A value of a row filter does not fit the column {one.column} of type {values.type}.",
+            f"Ein Wert eines Zeilenfilters passt nicht zur Spalte {one.column} vom Typ {values.type}.",
+        ) from None
 
 
 def _satisfied(values: Any, one: RowFilter) -> Any:  # noqa: ANN401 - Arrow's arrays of any type
@@ -87,14 +105,14 @@ def _satisfied(values: Any, one: RowFilter) -> Any:  # noqa: ANN401 - Arrow's ar
 def _listed(stated: Sequence[FilterValue], kind: pa.DataType) -> Any:  # noqa: ANN401 - as above
     """Write a list of values as an array at once: a register of consents has many."""
     if any(isinstance(value, str) != _is_written_as_text(kind) for value in stated):
-        raise pa.ArrowInvalid("the value of a row filter does not fit its column")
+        raise pa.ArrowInvalid("texts are compared with texts, numbers with numbers")
     values: list[Any] = list(stated)
     return pa.array(values).cast(kind) if values else pa.array([], kind)
 
 
 def _as(value: FilterValue, kind: pa.DataType) -> "pa.Scalar[Any]":
     if isinstance(value, str) != _is_written_as_text(kind):
-        raise pa.ArrowInvalid("the value of a row filter does not fit its column")
+        raise pa.ArrowInvalid("texts are compared with texts, numbers with numbers")
     return pa.scalar(value).cast(kind)
 
 
@@ -148,7 +166,10 @@ def _generalised(values: Any, mask: Mask, _key: bytes) -> Any:  # noqa: ANN401 -
 
 def _hashed(values: Any, mask: Mask, key: bytes) -> Any:  # noqa: ANN401 - as above
     if not key:
-        raise pa.ArrowInvalid(f"there is no key to hash the column {mask.column} with")
+        raise MisfitError(
+            f"There is no key to hash the column {mask.column} with.",
+            f"Es gibt keinen Schlüssel, mit dem die Spalte {mask.column} gehasht werden könnte.",
+        )
     encoded = values.cast(pa.string()).dictionary_encode()
     hashes = [_keyed_hash(key, mask.column, text) for text in encoded.dictionary.to_pylist()]
     return pa.array(hashes, pa.string()).take(encoded.indices)

@@ -39,7 +39,10 @@ class NoQueries(NoEngine):
     async def run(self, statement: str, *, table: str, projection: Path, timeout_seconds: float) -> pa.Table:
         """Refuse a query."""
         del statement, table, projection, timeout_seconds
-        raise QueryFailedError("The provider has no sandbox at present, so it answers no queries.")
+        raise QueryFailedError(
+            "The provider has no sandbox at present, so it answers no queries.",
+            "Der Anbieter hat zurzeit keine Sandbox, also beantwortet er keine Abfragen.",
+        )
 
 
 class NoCompute(NoEngine):

@@ -2,7 +2,7 @@
 
 It reads a line of JSON from standard input, `{"source": path}` to have the file described
 or `{"source", "columns", "target", "masks", "filters", "hash_key", "numbered"}` to have it
-cut down, and writes a description, `{}` or `{"unreadable": "sentence"}` to standard output.
+cut down, and writes a description, `{}` or `{"unreadable": sentence per language}` to standard output.
 `connector.adapters.arrow_projections` starts it and stops it; should the connector die,
 standard input ends, and so does this process.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     try:
         answer = _answer(request)
     except DataUnreadableError as problem:
-        answer = {"unreadable": str(problem)}
+        answer = {"unreadable": dict(problem.reason)}
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
     # Tearing down libraries takes time that nobody needs to wait for.

@@ -7,10 +7,13 @@ each of them can carry data.
 from types import MappingProxyType
 
 from policies.model import LanguageMap
+from schemas.errors import WordedError
 
 
-class QueryError(Exception):
+class QueryError(WordedError):
     """Base of every error of a governed query."""
+
+    german = "Die Abfrage konnte nicht beantwortet werden"
 
 
 class QueryRefusedError(QueryError):
@@ -35,6 +38,10 @@ class QueryFailedError(QueryError):
     """The engine could not answer; the sentence says no more than what may be known outside."""
 
 
+class EngineFailedError(QueryFailedError):
+    """The engine failed for a reason that only the log of its owner may tell."""
+
+
 class QueryTimeoutError(QueryFailedError):
     """The engine did not answer in time and was stopped."""
 
@@ -45,6 +52,8 @@ class DataUnreadableError(QueryError):
     The sentence names the file and the cause. It is meant for the file's owner:
     a cause can quote a value, so it never goes to a counterparty.
     """
+
+    german = "Die Daten können nicht gelesen werden"
 
 
 _REASONS: dict[str, tuple[str, str]] = {
@@ -92,6 +101,14 @@ _REASONS: dict[str, tuple[str, str]] = {
     "unknown-table": (
         "Die Abfrage darf nur die vereinbarte Tabelle lesen. Bitte nennen Sie diese nach FROM.",
         "The statement may read only the agreed table. Name it after FROM.",
+    ),
+    "no-table": (
+        "Die Abfrage nennt keine Tabelle. Bitte nennen Sie die vereinbarte Tabelle nach FROM.",
+        "The statement names no table. Name the agreed table after FROM.",
+    ),
+    "no-output": (
+        "Die Abfrage fragt nach nichts. Bitte nennen Sie nach SELECT Kennzahlen wie count(*).",
+        "The statement asks for nothing. Name aggregates such as count(*) after SELECT.",
     ),
     "column-alias": (
         "Spalten dürfen nach FROM nicht umbenannt werden. Bitte verwenden Sie die Spaltennamen der Tabelle.",

@@ -226,7 +226,9 @@ def _unwrapped(node: object) -> object:
 
 def _table_alias(select: exp.Select, table: str) -> str | None:
     source = select.args.get("from_")
-    if source is None or type(source.this) is not exp.Table:
+    if source is None:
+        raise refusal("no-table" if select.expressions else "no-output")
+    if type(source.this) is not exp.Table:
         raise refusal("unknown-table")
     node = source.this
     _only(source, "this")
@@ -245,7 +247,7 @@ def _items(select: exp.Select) -> tuple[tuple[str | None, exp.Expr], ...]:
     """Give the alias, where there is one, and the expression of every output."""
     items = tuple(_item(node) for node in select.expressions)
     if not items:
-        raise refusal("syntax")
+        raise refusal("no-output")
     if len(items) > _MAXIMUM_OUTPUTS:
         raise refusal("too-complex")
     if not any(_is_aggregate(node) for _, node in items) or any(_is_star(node) for _, node in items):

@@ -129,12 +129,17 @@ def require_described(description: PrivacyDescription, columns: Sequence[Column]
         if unknown := sorted(name for name in names if (name, role) not in described):
             raise PrivacyDescriptionError(
                 "The privacy of the dataset names columns that are not described as "
-                f"{role.value}: {', '.join(unknown)}."
+                f"{role.value}: {', '.join(unknown)}.",
+                "Die Angaben zu privacy nennen Spalten, die nicht als "
+                f"{role.value} beschrieben sind: {', '.join(unknown)}.",
             )
     for name, values in description.values.items():
         data_type = described[name, ColumnRole.DIMENSION]
         if not _TYPES[type(values[0])].match(data_type):
-            raise PrivacyDescriptionError(f"The values of {name!r} are none of a column of type {data_type}.")
+            raise PrivacyDescriptionError(
+                f"The values of {name!r} are none of a column of type {data_type}.",
+                f"Die Werte (values) von {name!r} passen nicht zu einer Spalte vom Typ {data_type}.",
+            )
 
 
 _TYPES: Final[Mapping[type, re.Pattern[str]]] = {

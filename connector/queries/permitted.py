@@ -48,7 +48,10 @@ def redaction_under(
     """
     filters = named_filters(restrictions.row_filters, defined)
     if unread := sorted(set(restrictions.consents) - set(consented)):
-        raise RowFilterError(f"The consent registers {', '.join(unread)} were not read.")
+        raise RowFilterError(
+            f"The consent registers {', '.join(unread)} were not read.",
+            f"Die Einwilligungsregister {', '.join(unread)} wurden nicht gelesen.",
+        )
     filters += tuple(consented[name] for name in restrictions.consents)
     # Without a mask that hashes, agreements share projections.
     hashed = any(mask.method is MaskMethod.HASH for mask in restrictions.masks)

@@ -59,7 +59,10 @@ _PUSH_SECONDS: Final = 300
 _SLOWEST_PUSH: Final = 1_000_000
 """Bytes per second, beyond the time that every push has."""
 _OK: Final = range(200, 300)
-_UNREADABLE: Final = "The provider could not read its data. The use was not counted."
+_UNREADABLE: Final = (
+    "The provider could not read its data. The use was not counted.",
+    "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
+)
 _INTERRUPTED: Final = "The provider's connector stopped while it sent the data; ask for them again."
 _MEDIA_TYPES: Final = {
     ".csv": "text/csv",
@@ -291,7 +294,7 @@ class HandingOver:
         except (AccessDeniedError, PeerUnreachableError, PeerRefusedError) as refusal:
             return str(refusal)
         except DataUnreadableError:
-            return _UNREADABLE
+            return _UNREADABLE[0]
 
     async def _posted(self, record: TransferProcess, handed: HandedOver) -> str | None:
         address = parse_message(record.data_address or {}, DataAddress)
@@ -339,9 +342,9 @@ class HandingOver:
         try:
             file = await self._files.examine(access.published.source)
         except DataUnreadableError as problem:
-            raise DataUnreadableError(_UNREADABLE) from problem
+            raise DataUnreadableError(*_UNREADABLE) from problem
         if file.digest != access.published.dataset.digest:
-            raise DataUnreadableError(_UNREADABLE)
+            raise DataUnreadableError(*_UNREADABLE)
         return file
 
 

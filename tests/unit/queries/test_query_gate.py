@@ -238,7 +238,7 @@ def test_the_result_is_ordered_by_its_own_columns(ordering: str, sorting: tuple[
         ("SELECT count(*) FROM load_profiles LIMIT '1'", "limit"),
         ("SELECT count(*) FROM load_profiles LIMIT 1 OFFSET 1", "offset"),
         ("SELECT count(*) FROM load_profiles HAVING count(*) < 3", "having"),
-        ("SELECT count(*)", "unknown-table"),
+        ("SELECT count(*)", "no-table"),
         ("SELECT count(*) FROM weather", "unknown-table"),
     ],
 )
