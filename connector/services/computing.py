@@ -300,12 +300,12 @@ class Computing:
         restrictions = self._restrictions(access, record)
         columns = permitted_names(restrictions, [column.name for column in published.dataset.columns])
         consented = await consent_filters(
-            self._consents, published, restrictions.consents, record.purpose, self._clock.now()
+            self._consents, published.consents, restrictions.consents, record.purpose, self._clock.now()
         )
         try:
             redaction = redaction_under(restrictions, published.row_filters, record.agreement_id, consented)
         except RowFilterError as problem:
-            raise DataUnreadableError(str(problem)) from problem
+            raise DataUnreadableError(str(problem), problem.reason["de"]) from problem
         projection = await self._projections.materialise(
             published.source, columns, published.dataset.digest, redaction
         )

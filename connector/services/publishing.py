@@ -20,23 +20,19 @@ from connector.ports import (
 from connector.protocol.transfer import TransferFormat
 from connector.queries.noisy import require_described
 from connector.services.computing import COMPUTE_ACTION
+from connector.services.consenting import usable_registers
 from connector.services.exchanging import RequestRefusedError, UnknownExchangeError
 from connector.services.inheriting import inherited, taken_over
 from connector.services.querying import QUERY_ACTION
 from policies.actions import includes
 from policies.circumstances import Circumstances
-from policies.consents import ConsentError, ConsentRegister, require_comparable
-from policies.left_operands import CONSENT, EVENT, ROW_FILTER
-from policies.model import LanguageMap, Permission, Policy, Prohibition
+from policies.consents import ConsentError, ConsentRegister
+from policies.left_operands import ROW_FILTER
+from policies.model import LanguageMap, Policy
 from policies.odrl import parse_policy
 from policies.privacy import PrivacyDescription, PrivacyDescriptionError, read_privacy
-from policies.restrictions import (
-    comparisons_of,
-    computation_restrictions,
-    offers_raw_data,
-    query_restrictions,
-    values_in,
-)
+from policies.references import require_columns, require_events, require_registers
+from policies.restrictions import offers_raw_data, query_restrictions, values_in
 from policies.row_filters import RowFilter, RowFilterError, named_filters, read_row_filter
 from policies.terms import require_enforceable
 from schemas.strict_json import JsonObject
@@ -125,11 +121,11 @@ class Publishing:
 
         Raises:
             DataUnreadableError: The data file is missing or malformed.
-            PolicyRefusedError: The policy has a term that cannot be enforced, or takes over
-                rules of a policy that is not at hand.
-            RequestRefusedError: The stated columns are not those of the file,
-                or the policy names a column, a filter, a register or an event
-                that does not exist.
+            PolicyRefusedError: The policy has a term that cannot be enforced, names a column, a
+                register or an event that does not exist, or takes over rules of a policy
+                that is not at hand.
+            RequestRefusedError: The stated columns are not those of the file, the policy
+                names a filter that does not exist, or a register does not fit the data.
         """
         identifier = publication.identifier or self._identifiers.new()
         document = self._document(publication)
@@ -139,8 +135,8 @@ class Publishing:
         offer = _offer(whole, identifier)
         description = await self._projections.describe(publication.source)
         _require_columns(publication.columns, description)
-        _require_policy_columns(offer.policy, publication.columns)
-        _require_events(offer.policy, self._circumstances.event_names)
+        require_columns(offer.policy, _names(publication.columns), _units(publication.columns))
+        require_events(offer.policy, self._circumstances.event_names)
         filters = _row_filters(publication, offer.policy, description)
         consents = await self._registers(publication, offer.policy, description)
         privacy = _privacy(publication, offer.policy)
@@ -181,22 +177,11 @@ class Publishing:
         self, publication: Publication, policy: Policy, description: TableDescription
     ) -> Mapping[str, ConsentRegister]:
         """Make sure that the registers which the policy names exist, and read every one."""
-        known = dict(description.columns)
-        registers = {}
-        for name, stated in publication.consents.items():
-            if stated.column not in known:
-                raise RequestRefusedError(
-                    f"The consent register {name!r} names the column {stated.column!r}, which does not exist."
-                )
-            registers[name] = replace(stated, data_type=known[stated.column])
-            try:
-                require_comparable(name, registers[name])
-            except ConsentError as problem:
-                raise RequestRefusedError(str(problem)) from None
-            await self._consents.consents(stated.file)
-        named = {name for permission in policy.permissions for name in values_in(permission, CONSENT)}
-        if unknown := sorted(named - set(registers)):
-            raise RequestRefusedError(f"The consent registers {', '.join(unknown)} are not defined.")
+        try:
+            registers = await usable_registers(self._consents, publication.consents, description)
+        except ConsentError as problem:
+            raise RequestRefusedError(str(problem)) from None
+        require_registers(policy, registers)
         return registers
 
     def _document(self, publication: Publication) -> JsonObject:
@@ -273,23 +258,6 @@ def _formats(policy: Policy) -> tuple[str, ...]:
     return (*governed, *raw)
 
 
-def _require_events(policy: Policy, known: Sequence[str]) -> None:
-    """Refuse an event that never goes on because nobody knows it; one in a prohibition would always hold."""
-    rules: tuple[Permission | Prohibition, ...] = (*policy.permissions, *policy.prohibitions)
-    named = {
-        value
-        for rule in rules
-        for part in comparisons_of(rule)
-        if part.left_operand == EVENT
-        for value in part.right_operand
-    }
-    if unknown := sorted(named - set(known)):
-        raise RequestRefusedError(
-            f"The policy names events that are not in the calendar: {', '.join(unknown)}; "
-            f"there are: {', '.join(known) or 'none'}. Events are stated in the configuration."
-        )
-
-
 def _require_columns(columns: Sequence[Column], description: TableDescription) -> None:
     stated = {column.name: column.data_type for column in columns}
     found: Mapping[str, str] = dict(description.columns)
@@ -300,25 +268,14 @@ def _require_columns(columns: Sequence[Column], description: TableDescription) -
             raise RequestRefusedError(f"The column {name!r} is of type {found[name]}, not {data_type}.")
 
 
-def _require_policy_columns(policy: Policy, columns: Sequence[Column]) -> None:
-    known = {column.name: column for column in columns}
-    for permission in policy.permissions:
-        named: set[str] = set()
-        if permission.action == QUERY_ACTION:
-            limits = query_restrictions(permission)
-            named |= set(limits.columns or ()) | ({limits.group_unit} if limits.group_unit else set())
-            named |= {*limits.denied, *(mask.column for mask in limits.masks)}
-            if limits.group_unit in known and known[limits.group_unit].role is not ColumnRole.UNIT:
-                raise RequestRefusedError(
-                    f"The group unit {limits.group_unit!r} is not described as a unit column."
-                )
-        if permission.action == COMPUTE_ACTION:
-            job = computation_restrictions(permission)
-            named |= {*(job.columns or ()), *job.denied, *(mask.column for mask in job.masks)}
-        if unknown := sorted(named - set(known)):
-            raise RequestRefusedError(
-                f"The policy names columns that the dataset does not have: {', '.join(unknown)}."
-            )
+def _names(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(column.name for column in columns))
+
+
+def _units(columns: Sequence[Column]) -> frozenset[str]:
+    """Name the columns that name a unit and are for nothing else."""
+    others = {column.name for column in columns if column.role is not ColumnRole.UNIT}
+    return frozenset(_names(columns)) - others
 
 
 def _privacy(publication: Publication, policy: Policy) -> PrivacyDescription | None:

@@ -71,7 +71,10 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENGINE_SECONDS = 30.0
 _OVERLAP_CHECK = "nothing about fewer together with earlier answers"
 _NOISE_CHECK = "the same answer whenever the same question is asked"
-_UNREADABLE = "The provider could not read its data. The use was not counted."
+_UNREADABLE = (
+    "The provider could not read its data. The use was not counted.",
+    "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class AnsweringQueries:
             await self._give_back(admission, statement, purpose, failure)
             if isinstance(failure, DataUnreadableError):
                 # Its own sentence names files and values: it is for our steward, not for the consumer.
-                raise DataUnreadableError(_UNREADABLE) from failure
+                raise DataUnreadableError(*_UNREADABLE) from failure
             raise
 
     async def _admit(self, access: Access, token: str, statement: str, purpose: str | None) -> _Admission:
@@ -251,12 +254,12 @@ class AnsweringQueries:
         dataset = published.dataset
         agreement = admission.access.agreement.identifier
         consented = await consent_filters(
-            self._consents, published, restrictions.consents, admission.purpose, self._clock.now()
+            self._consents, published.consents, restrictions.consents, admission.purpose, self._clock.now()
         )
         try:
             redaction = redaction_under(restrictions, published.row_filters, agreement, consented)
         except RowFilterError as problem:
-            raise DataUnreadableError(str(problem)) from problem
+            raise DataUnreadableError(str(problem), problem.reason["de"]) from problem
         names = projected_columns(dataset.columns, restrictions)
         projection = await self._projections.materialise(
             published.source, names, dataset.digest, redaction, numbered=True
