@@ -210,16 +210,45 @@ def query_try(
     purpose: Annotated[str | None, typer.Option(help="The purpose that is declared, an IRI.")] = None,
     partner: Annotated[str | None, typer.Option(help="Who asks, a DID.")] = None,
     dataset: Annotated[
-        Path | None, typer.Option(help="A publication file with the columns' roles; inferred otherwise.")
+        Path | None,
+        typer.Option(
+            help="A publication file: roles of columns (inferred otherwise), row filters, consents, privacy."
+        ),
     ] = None,
     after: Annotated[
         list[str] | None, typer.Option(help="A statement that was answered before; may be repeated.")
     ] = None,
     parent: ParentOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A connector's configuration: its place, events and partners; unknown otherwise."),
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="When, such as 2027-01-31T12:00:00Z; now otherwise.")] = None,
+    started: Annotated[
+        str | None, typer.Option(help="When the agreement was made; just then otherwise.")
+    ] = None,
+    last_used: Annotated[str | None, typer.Option(help="When it was last used; never otherwise.")] = None,
+    uses: Annotated[
+        int | None, typer.Option(min=0, help="Uses so far; otherwise as many as there are --after.")
+    ] = None,
     language: Annotated[Literal["de", "en"], typer.Option("--lang", help="de or en.")] = "en",
 ) -> None:
     """Show as JSON what a partner would get under a policy; exit 3 where the query is refused."""
-    trial = Trial(data, policy, statement, purpose, partner, dataset, tuple(after or ()), tuple(parent or ()))
+    trial = Trial(
+        data,
+        policy,
+        statement,
+        purpose,
+        partner,
+        dataset,
+        tuple(after or ()),
+        parents=tuple(parent or ()),
+        config=config,
+        at=at,
+        started=started,
+        last_used=last_used,
+        uses=uses,
+    )
     outcome = asyncio.run(try_query(trial, SystemClock().now()))
     typer.echo(outcome.as_json(language))
     if outcome.status == "refused":

@@ -360,6 +360,16 @@ def _dominance_rule(value: str) -> DominanceRule:
     return DominanceRule(int(found["n"]), int(found["k"]))
 
 
+LIMITS_IN_WORDS: Final = frozenset(
+    {
+        *(ALLOWED_COLUMN, DENIED_COLUMN, COLUMN_MASK, ROW_FILTER, CONSENT, GROUP_UNIT, MIN_GROUP_SIZE),
+        *(MIN_GROUP_ROWS, MAX_RESULT_ROWS, MAX_CELL_DOMINANCE, P_PERCENT, ROUNDING_BASE),
+        *(EPSILON_PER_QUERY, EPSILON_TOTAL, CONTRIBUTION_BOUND),
+    }
+)
+"""The left operands whose values `limits_in_words` tells, together with the defaults beside them."""
+
+
 def limits_in_words(restrictions: QueryRestrictions) -> tuple[LanguageMap, ...]:
     """Say which limits every answer under these restrictions keeps, in German and English."""
     return tuple(
