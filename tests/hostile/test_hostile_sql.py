@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from catalog.model import Column, ColumnRole
 from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
 from connector.adapters.numbering import Numbering
+from connector.adapters.masking import redacted_batch, redacted_schema
 from connector.queries.decompose import site_statement, withhold
 from connector.queries.errors import REFUSALS, QueryRefusedError
 from connector.queries.gate import plan_query
@@ -32,7 +34,9 @@ from connector.queries.merge import merge_partials
 from connector.queries.permitted import permitted_columns, projected_columns
 from connector.sandbox import memory, query_program
 from connector.sandbox.launch import Sandbox, SandboxUnavailableError
+from policies.model import Operator
 from policies.restrictions import QueryRestrictions
+from policies.row_filters import RowFilter
 
 COLUMNS = (
     Column("profile", "string", ColumnRole.UNIT, {}),
@@ -41,6 +45,7 @@ COLUMNS = (
     Column("load_kw", "double", ColumnRole.MEASURE, {}, "kW", 0.05),
 )
 LIMITS = QueryRestrictions(None, "profile", minimum_units=5, minimum_rows=10, maximum_result_rows=1000)
+NEARLY_EVERYTHING = replace(LIMITS, minimum_units=2, minimum_rows=2)
 SECRET = "SECRET-4711"
 
 # The first wall: hostile_statements.jsonl, one attack per line: what it tries, the statement (long ones as
@@ -83,7 +88,10 @@ WORDS = """
 SELECT FROM WHERE GROUP BY ALL ORDER LIMIT load_profiles profile sector ts load_kw count(*) sum( avg( max(
 hour( ) ( , . * ; = <> < IN BETWEEN AND OR NOT - 1 2 'a' '2016-01-01' AS x "profile" :: date CASE WHEN
 UNION JOIN HAVING OVER FILTER [ ] { } -- /* */ $1 ? @ NULL IS LIKE INTERVAL CAST( EXISTS( ROLLUP( t(a)
+read_csv( read_parquet( read_text( glob( sniff_csv( query( COPY ATTACH LOAD '/etc/passwd' '/proc/self/environ'
+"/etc/passwd" 'https://attacker.example/x.csv'
 """
+FILE_FUNCTIONS = ("read_", "glob(", "sniff_", "query(", "copy", "attach", "load ")
 words = st.sampled_from(WORDS.split())
 
 
@@ -95,6 +103,13 @@ def test_any_row_of_words_is_a_plan_or_a_refusal_and_never_a_crash(found: list[s
         plan = plan_query(sql, table="load_profiles", columns=COLUMNS)
         assert "profile" not in {key.column for key in plan.keys}
         assert {aggregate.column for aggregate in plan.aggregates} <= {None, "load_kw"}
+        statement = site_statement(plan, LIMITS, COLUMNS)
+        # A path may be compared with, as any text; it stands nowhere else.
+        assert not any(word in _without_texts(statement).lower() for word in (*FILE_FUNCTIONS, "passwd"))
+
+
+def _without_texts(statement: str) -> str:
+    return re.sub(r"'(?:[^']|'')*'", "''", statement)
 
 
 HIDDEN = Column("salary", "double", ColumnRole.MEASURE, {}, step=1.0)
@@ -215,6 +230,8 @@ EVIL_KEYS = [
     "lower(profile)",
     "'x'",
     "date_trunc('minute', ts)",
+    "read_text('/etc/passwd')",
+    "'/etc/passwd'",
 ]
 EVIL_CONDITIONS = [
     f"profile = '{UNITS[7]}'",
@@ -223,6 +240,8 @@ EVIL_CONDITIONS = [
     "true",
     "profile IS NULL",
     "1 = 1",
+    "sector IN (SELECT content FROM read_text('/etc/passwd'))",
+    "sector = read_text('/etc/passwd')",
 ]
 FIGURES = [
     "count(*)",
@@ -240,6 +259,17 @@ EVIL_FIGURES = [
     "first(profile)",
     "sum(load_kw + 1)",
     "max(ts)",
+    "max(read_text('/etc/passwd'))",
+    "count(read_csv('/etc/passwd'))",
+    "getenv('HOME')",
+]
+EVIL_SOURCES = [
+    "read_csv('/etc/passwd')",
+    "read_parquet('/etc/passwd') AS load_profiles",
+    "'/etc/passwd'",
+    "glob('/**') load_profiles",
+    "load_profiles, read_text('/etc/passwd')",
+    '"/etc/passwd"',
 ]
 
 Condition = tuple[str, Callable[[Row], bool] | None]
@@ -332,6 +362,79 @@ def test_whatever_the_gate_lets_through_shows_no_small_group_and_no_unit(
         if not large:
             assert all(value is None for name, value in group.items() if name[:3] not in {"key", "sta"})
         _check_extremes(group, counted)
+
+
+@settings(max_examples=150, deadline=None)
+@given(statements, st.sampled_from(EVIL_SOURCES))
+def test_no_file_and_no_function_stands_in_for_the_table(
+    statement: tuple[list[str], list[str], Condition | None, str], source: str
+) -> None:
+    sql = _statement(*statement).replace(" FROM load_profiles", f" FROM {source}", 1)
+    with pytest.raises(QueryRefusedError) as refused:
+        plan_query(sql, table="load_profiles", columns=COLUMNS)
+    assert "passwd" not in str(dict(refused.value.reason))
+
+
+FILTERS: dict[RowFilter, Callable[[Row], bool]] = {
+    RowFilter("sector", Operator.NEQ, ("a",)): lambda row: row[1] != "a",
+    RowFilter("sector", Operator.IS_ANY_OF, ("a", "d")): lambda row: row[1] in "ad",
+    RowFilter("sector", Operator.IS_NONE_OF, ("b", "c", "d")): lambda row: row[1] == "a",
+    RowFilter("profile", Operator.NEQ, (UNITS[7],)): lambda row: row[0] != UNITS[7],
+    RowFilter("ts", Operator.GTEQ, ("2016-02-01T00:00:00Z",)): lambda row: (
+        row[2] >= datetime(2016, 2, 1, tzinfo=UTC)
+    ),
+    RowFilter("load_kw", Operator.LT, (3.0,)): lambda row: row[3] is not None and row[3] < 3.0,
+}
+
+
+@pytest.fixture(scope="module")
+def filtered_engines() -> Iterator[dict[RowFilter, duckdb.DuckDBPyConnection]]:
+    """An engine per row filter, over what the connector's own projection leaves."""
+    with contextlib.ExitStack() as engines:
+        yield {one: engines.enter_context(_engine_over(one)) for one in FILTERS}
+
+
+@contextlib.contextmanager
+def _engine_over(one: RowFilter) -> Iterator[duckdb.DuckDBPyConnection]:
+    left = redacted_schema(TABLE.schema, TABLE.column_names, [])
+    batches = [redacted_batch(batch, left, [], [one], b"") for batch in TABLE.to_batches()]
+    with query_program.prepare(1, 512) as engine:
+        engine.register("load_profiles", pa.Table.from_batches(batches))
+        query_program.lock(engine, 60)
+        yield engine
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(list(FILTERS)), statements)
+def test_a_row_that_a_filter_hides_counts_in_no_answer(
+    filtered_engines: dict[RowFilter, duckdb.DuckDBPyConnection],
+    hidden_by: RowFilter,
+    statement: tuple[list[str], list[str], Condition | None, str],
+) -> None:
+    keys, figures, condition, _ = statement
+    try:
+        plan = plan_query(_statement(*statement), table="load_profiles", columns=COLUMNS)
+    except QueryRefusedError:
+        return
+    predicate = condition[1] if condition else lambda _: True
+    assert predicate is not None
+    partials = query_program.run(
+        filtered_engines[hidden_by], site_statement(plan, NEARLY_EVERYTHING, COLUMNS)
+    )
+
+    members: dict[tuple[object, ...], list[Row]] = {}
+    for row in ROWS:
+        if FILTERS[hidden_by](row) and predicate(row):
+            members.setdefault(tuple(KEYS[key](row) for key in keys), []).append(row)
+    shown = {
+        tuple(group[f"key_{index}"] for index in range(len(keys))): group["rows"]
+        for group in partials.to_pylist()
+        if group["status"] == "released"
+    }
+    assert set(shown) <= set(members)
+    if not any("load_kw" in figure for figure in figures):
+        large = {key: rows for key, rows in members.items() if len({row[0] for row in rows}) > 1}
+        assert shown == {key: len(rows) for key, rows in large.items()}
 
 
 def _check_extremes(group: dict[str, Any], counted: list[Row]) -> None:
@@ -506,15 +609,44 @@ async def test_a_bomb_ends_its_child_and_the_next_query_is_answered(
 async def test_the_memory_of_a_child_is_bounded(sandbox: Sandbox, projection: Path) -> None:
     limit = 1 << 30
     queries = DuckdbQueries(sandbox, warm=0, memory_bytes=limit)
-    most = 0
     for bomb in ("SELECT length(repeat('x', 2000000000))", "SELECT list_sum(range(2000000000))"):
-        asking = asyncio.create_task(_seen(queries, projection, bomb, seconds=4.0))
-        while not asking.done():
-            most = max(most, *(memory.private_bytes(child) for child in _children()), 0)
-            await asyncio.sleep(0.01)
-        assert (await asking).startswith(("failed", "timeout"))
+        seen, most = await _watched(queries, projection, bomb)
+        assert seen.startswith(("failed", "timeout"))
+        assert 0 < most <= limit
     await queries.aclose()
-    assert 0 < most <= limit
+
+
+async def _watched(queries: DuckdbQueries, projection: Path, statement: str) -> tuple[str, int]:
+    """Give what the attacker sees, and the most memory that the child held."""
+    most = 0
+    asking = asyncio.create_task(_seen(queries, projection, statement, seconds=10.0))
+    while not asking.done():
+        most = max(most, *(memory.private_bytes(child) for child in _children()), 0)
+        await asyncio.sleep(0.005)
+    return await asking, most
+
+
+def _of_mebibytes(size: int) -> str:
+    return f"SELECT repeat('x', 1048576) AS text FROM range({size})"
+
+
+def test_the_engine_does_not_count_what_its_results_need() -> None:
+    with query_program.prepare(1, 32) as engine:
+        query_program.lock(engine, 60)
+        assert query_program.run(engine, _of_mebibytes(128)).nbytes > 128 << 20
+
+
+async def test_the_operating_system_stops_what_the_engine_does_not_count(
+    sandbox: Sandbox, projection: Path
+) -> None:
+    limit = 1 << 30
+    queries = DuckdbQueries(sandbox, warm=0, memory_bytes=limit)
+    seen, most = await _watched(queries, projection, _of_mebibytes(4096))
+    assert seen == "failed: The query could not be answered: it needs too much memory. Ask for fewer groups."
+    # The engine's own limit is a quarter, and it was passed.
+    assert limit // 4 < most <= limit
+    assert await _seen(queries, projection, "SELECT count(*) AS n FROM load_profiles") == "[{'n': 900}]"
+    await queries.aclose()
 
 
 async def test_no_child_outlives_its_query_or_its_engine(sandbox: Sandbox, projection: Path) -> None:
