@@ -1,16 +1,28 @@
 """The 25 IDS usage-control classes, written in our terms: a lock each, a promise each, or a refusal."""
 
+import asyncio
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
+from catalog.model import Column, ColumnRole
+from connector.adapters.arrow_projections import ArrowProjections
 from connector.evidence.receipts import Release
-from connector.queries.permitted import redaction_under
+from connector.queries.decompose import site_statement, withhold
+from connector.queries.errors import QueryRefusedError
+from connector.queries.gate import plan_query
+from connector.queries.merge import merge_partials
+from connector.queries.permitted import masked_columns, permitted_columns, redaction_under
+from connector.sandbox import query_program
 from connector.services.releasing import record_release
 from policies.consents import Consent, ConsentRegister, consenting
 from policies.errors import PolicyRefusedError
@@ -19,8 +31,8 @@ from policies.facts import Partner
 from policies.ids_classes import IDS_CLASSES
 from policies.model import Policy
 from policies.odrl import parse_policy
-from policies.restrictions import offers_raw_data, permitted_names, query_restrictions
-from policies.row_filters import RowFilterError
+from policies.restrictions import QueryRestrictions, offers_raw_data, permitted_names, query_restrictions
+from policies.row_filters import RowFilter, RowFilterError
 from policies.terms import Enforcement, classify, require_enforceable
 
 ODRL = "http://www.w3.org/ns/odrl/2/"
@@ -88,8 +100,8 @@ def only_the_partner() -> None:
 
 
 def only_one_of_the_named_connectors() -> None:
-    policy = agreement(limit(POLICY + "assignee", "isAnyOf", ["did:web:other-connector"]))
-    assert not permitted(policy)
+    assert permitted(agreement(limit(POLICY + "assignee", "isAnyOf", ["did:web:other-connector", CONSUMER])))
+    assert not permitted(agreement(limit(POLICY + "assignee", "isAnyOf", ["did:web:other-connector"])))
 
 
 def only_the_named_program() -> None:
@@ -151,8 +163,11 @@ def only_rows_with_consent() -> None:
     filters = {
         "household_consents": consenting(register, consents, DPV + "Research", AGREED + timedelta(days=1))
     }
-    [one] = redaction_under(restrictions, {}, "urn:uuid:agreement", filters).filters
-    assert (one.column, one.values) == ("household", ("a",))
+    data = pa.table({"household": ["a", "a", "b", "c", "d"], "load_kw": [1.0, 2.0, 3.0, 4.0, 5.0]})
+    assert projection(restrictions, data, filters).to_pylist() == [
+        {"household": "a", "load_kw": 1.0},
+        {"household": "a", "load_kw": 2.0},
+    ]
     with pytest.raises(RowFilterError, match="household_consents"):
         redaction_under(restrictions, {}, "urn:uuid:agreement")
 
@@ -179,10 +194,79 @@ def only_so_often() -> None:
     assert not permitted(policy, uses=3)
 
 
-def masked_before_it_is_seen() -> None:
-    [permission] = agreement(limit(POLICY + "columnMask", "eq", "profile=hash")).permissions
-    [mask] = query_restrictions(permission).masks
-    assert mask.column == "profile"
+NO_FILTERS: dict[str, RowFilter] = {}
+COLUMNS = (
+    Column("household", "string", ColumnRole.UNIT, {}),
+    Column("postcode", "string", ColumnRole.DIMENSION, {}),
+    Column("load_kw", "double", ColumnRole.MEASURE, {}),
+)
+HOUSEHOLDS = pa.table(
+    {
+        "household": [f"h{number}" for number in range(30)],
+        "postcode": ["89073"] * 13 + ["89075"] * 12 + ["73430"] * 5,
+        "load_kw": [1.0] * 13 + [3.0] * 12 + [9.0] * 5,
+    }
+)
+
+
+def projection(
+    restrictions: QueryRestrictions, data: pa.Table, consented: Mapping[str, RowFilter] = NO_FILTERS
+) -> pa.Table:
+    """Give what the engine gets of some data under an agreement."""
+    names = permitted_names(restrictions, data.column_names)
+    redaction = redaction_under(restrictions, {}, "urn:uuid:agreement", consented)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "data.parquet"
+        pa.parquet.write_table(data, source)
+        cut = ArrowProjections(Path(folder) / "cut", b"a secret of the provider").materialise(
+            source, names, "digest", redaction
+        )
+        return pa.ipc.open_file(asyncio.run(cut).read_bytes()).read_all()
+
+
+def answer(policy: Policy, statement: str) -> list[dict[str, Any]]:
+    """Answer a query as a provider does: the gate, the projection, the engine, and what is withheld."""
+    assert permitted(policy)
+    [permission] = policy.permissions
+    restrictions = query_restrictions(permission)
+    plan = plan_query(statement, table="data", columns=permitted_columns(COLUMNS, restrictions))
+    with query_program.prepare(1, 256) as engine:
+        engine.register("data", projection(restrictions, HOUSEHOLDS))
+        query_program.lock(engine, 10)
+        found = query_program.run(
+            engine, site_statement(plan, restrictions, masked_columns(COLUMNS, restrictions))
+        )
+    return merge_partials(plan, {PROVIDER: withhold(plan, restrictions, found)}).to_pylist()
+
+
+def released(policy: Policy, statement: str) -> list[tuple[object, ...]]:
+    """Give the figures that leave, group by group."""
+    return [
+        tuple(value for name, value in row.items() if name not in {"sites", "status"})
+        for row in answer(policy, statement)
+        if row["status"] == "released"
+    ]
+
+
+BY_POSTCODE = (
+    "SELECT postcode, count(*) AS n, avg(load_kw) AS mean FROM data GROUP BY postcode ORDER BY n DESC"
+)
+
+
+def modified_before_it_leaves() -> None:
+    assert released(agreement(), BY_POSTCODE) == [("89073", 13, 1.0), ("89075", 12, 3.0)]
+    masked = agreement(limit(POLICY + "columnMask", "eq", "postcode=truncate:2"))
+    assert released(masked, BY_POSTCODE) == [("89", 25, 1.96)]
+    assert not any("89073" in str(row) for row in answer(masked, BY_POSTCODE))
+
+
+def modified_before_the_engine_gets_it() -> None:
+    masks = limit(POLICY + "columnMask", "isAllOf", ["postcode=hash", "load_kw=generalise:5"])
+    [permission] = agreement(masks).permissions
+    left = projection(query_restrictions(permission), HOUSEHOLDS)
+    assert not {"89073", "89075", "73430"} & set(left["postcode"].to_pylist())
+    assert all(re.fullmatch("[0-9a-f]{32}", text) for text in left["postcode"].to_pylist())
+    assert set(left["load_kw"].to_pylist()) == {0.0, 5.0}
 
 
 class LedgerUnwritableError(Exception):
@@ -230,19 +314,34 @@ def aggregated_and_never_single_rows() -> None:
     assert {use.level for use in classify(policy)} == {Enforcement.ENFORCED}
     with pytest.raises(PolicyRefusedError, match="possible: aggregate"):
         agreement(limit(POLICY + "queryClass", "eq", "rows"))
+    assert released(policy, "SELECT count(*) AS n FROM data") == [(30,)]
+    for rows in ("SELECT * FROM data", "SELECT postcode, load_kw FROM data", "SELECT load_kw FROM data"):
+        with pytest.raises(QueryRefusedError) as refused:
+            answer(policy, rows)
+        assert refused.value.code == "row-level"
 
 
 def withheld_columns_do_not_exist() -> None:
-    [permission] = agreement(limit(POLICY + "deniedColumn", "isAnyOf", ["profile"])).permissions
-    assert permitted_names(query_restrictions(permission), ["profile", "load_kw"]) == ("load_kw",)
+    policy = agreement(limit(POLICY + "deniedColumn", "isAnyOf", ["postcode"]))
+    [permission] = policy.permissions
+    assert projection(query_restrictions(permission), HOUSEHOLDS).column_names == ["household", "load_kw"]
+    assert released(policy, "SELECT count(*) AS n, sum(load_kw) AS total FROM data") == [(30, 94.0)]
+    with pytest.raises(QueryRefusedError) as refused:
+        answer(policy, BY_POSTCODE)
+    assert refused.value.code == "unknown-column"
 
 
 def only_large_groups() -> None:
-    [permission] = agreement(
-        limit(POLICY + "groupUnit", "eq", "profile"), limit(POLICY + "minGroupSize", "gteq", "12")
-    ).permissions
-    restrictions = query_restrictions(permission)
-    assert (restrictions.group_unit, restrictions.minimum_units) == ("profile", 12)
+    def of(size: str) -> Policy:
+        unit = limit(POLICY + "groupUnit", "eq", "household")
+        return agreement(unit, limit(POLICY + "minGroupSize", "gteq", size))
+
+    assert released(of("12"), BY_POSTCODE) == [("89073", 13, 1.0), ("89075", 12, 3.0)]
+    assert released(of("13"), BY_POSTCODE) == [("89073", 13, 1.0)]
+    assert released(of("14"), BY_POSTCODE) == []
+    withheld = [row for row in answer(of("13"), BY_POSTCODE) if row["status"] == "suppressed"]
+    assert {row["postcode"] for row in withheld} == {"89075", "73430"}
+    assert all(row["n"] is None and row["mean"] is None for row in withheld)
 
 
 LOCKS: dict[int, Callable[[], None]] = {
@@ -257,8 +356,8 @@ LOCKS: dict[int, Callable[[], None]] = {
     9: only_in_the_interval,
     10: only_for_a_time_from_the_agreement_on,
     11: only_so_often,
-    13: masked_before_it_is_seen,
-    14: masked_before_it_is_seen,
+    13: modified_before_it_leaves,
+    14: modified_before_the_engine_gets_it,
     15: no_receipt_and_no_result,
     18: aggregated_and_never_single_rows,
     22: only_for_partners_seated_there,
