@@ -671,6 +671,25 @@ def test_a_type_that_the_description_states_has_to_be_the_files(attempt: Try, tm
     assert (code, found["reason"]) == (3, "The column age is of type int64, not int32.")
 
 
+@pytest.mark.parametrize(
+    ("language", "reason"),
+    [
+        ("de", "Die Engine konnte die Abfrage nicht beantworten. Mehr steht auf der Standardfehlerausgabe."),
+        ("en", "The query could not be answered by the engine. Standard error says more."),
+    ],
+)
+def test_a_failure_of_the_engine_points_to_where_its_words_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str, reason: str
+) -> None:
+    data, policy = tmp_path / "halves.parquet", tmp_path / "policy.json"
+    # DuckDB knows no numbers of two bytes.
+    pa.parquet.write_table(pa.table({"half": pa.array([None] * 20, pa.float16())}), data)
+    policy.write_text(json.dumps({"@type": "Set", "permission": [{"action": POLICY + "query"}]}))
+    code, found = run("--lang", language, "--data", str(data), "--policy", str(policy), COUNT)
+    assert (code, found["status"], found["reason"]) == (3, "refused", reason)
+    assert "NotImplementedException" in caplog.text
+
+
 def test_nothing_is_left_behind(attempt: Try, tmp_path: Path) -> None:
     before = set(Path("/tmp").glob("allmende-try-*"))  # noqa: S108 - where it would lie
     attempt("SELECT count(*) FROM data")
