@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from catalog.model import Column, ColumnRole
 from connector.adapters.duckdb_queries import DuckdbQueries, QueryFailedError, QueryTimeoutError
-from connector.adapters.numbering import Numbering
 from connector.adapters.masking import redacted_batch, redacted_schema
+from connector.adapters.numbering import Numbering
 from connector.queries.decompose import site_statement, withhold
 from connector.queries.errors import REFUSALS, QueryRefusedError
 from connector.queries.gate import plan_query
@@ -397,9 +397,10 @@ def filtered_engines() -> Iterator[dict[RowFilter, duckdb.DuckDBPyConnection]]:
 @contextlib.contextmanager
 def _engine_over(one: RowFilter) -> Iterator[duckdb.DuckDBPyConnection]:
     left = redacted_schema(TABLE.schema, TABLE.column_names, [])
-    batches = [redacted_batch(batch, left, [], [one], b"") for batch in TABLE.to_batches()]
+    numbering = Numbering(left, frozenset())
+    batches = [numbering.batch(redacted_batch(batch, left, [], [one], b"")) for batch in TABLE.to_batches()]
     with query_program.prepare(1, 512) as engine:
-        engine.register("load_profiles", pa.Table.from_batches(batches))
+        engine.register("load_profiles", query_program.with_numbers(pa.Table.from_batches(batches)))
         query_program.lock(engine, 60)
         yield engine
 
@@ -419,7 +420,7 @@ def test_a_row_that_a_filter_hides_counts_in_no_answer(
     predicate = condition[1] if condition else lambda _: True
     assert predicate is not None
     partials = query_program.run(
-        filtered_engines[hidden_by], site_statement(plan, NEARLY_EVERYTHING, COLUMNS)
+        filtered_engines[hidden_by], site_statement(plan, NEARLY_EVERYTHING, COLUMNS, numbered=True)
     )
 
     members: dict[tuple[object, ...], list[Row]] = {}
