@@ -5,6 +5,7 @@ processes, and a control group cannot be had on every machine.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -33,16 +34,23 @@ def private_bytes(process: int) -> int:
 def _family(process: int) -> list[int]:
     members = [process]
     for member in members:  # the list grows while it is walked
-        members.extend(_children(member))
+        members.extend(children_of(member))
     return members
 
 
-def _children(process: int) -> list[int]:
-    try:
-        tasks = list((_PROC / str(process) / "task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it has ended since
-        return []
+def children_of(process: int) -> list[int]:
+    """List the processes that a process has started, as far as they still run.
+
+    Args:
+        process: Its number on the host.
+    """
+    found: list[int] = []
+    with suppress(OSError):  # it has ended since
+        for task in (_PROC / str(process) / "task").iterdir():
+            # A thread that has ended hides none of the children of the others.
+            with suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _private_pages(process: int) -> int:

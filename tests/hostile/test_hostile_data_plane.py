@@ -449,7 +449,12 @@ async def test_a_row_level_statement_sent_straight_to_the_data_plane_is_refused_
     assert [one["statement"] for one in noted] == list(ROW_LEVEL.values())
     assert all(one["refusal"] and one["bytes_out"] == 0 for one in noted)
     entries = (await contracted.ledger(contracted.rheinaue))["entries"]
-    assert [one["kind"] for one in entries] == ["agreement", *["refusal"] * len(ROW_LEVEL)]
+    assert [one["kind"] for one in entries] == [
+        "agreement",
+        "permit",
+        "permit",
+        *["refusal"] * len(ROW_LEVEL),
+    ]
 
 
 async def test_another_purpose_in_the_question_is_refused_and_costs_no_use(contracted: Region) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import random
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -562,8 +563,7 @@ async def _seen(queries: DuckdbQueries, projection: Path, statement: str, second
 
 
 def _children() -> set[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+    return set(memory.children_of(os.getpid()))
 
 
 @pytest.mark.parametrize(

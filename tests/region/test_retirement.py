@@ -166,7 +166,7 @@ async def test_outputs_that_wait_for_a_person_are_kept(published: Region) -> Non
     release = f"/api/computations/{segment(held['identifier'])}/release"
     assert (await published.rheinaue.answer("POST", release)).status_code == 422
     kinds = [one["kind"] for one in (await published.ledger(published.rheinaue))["entries"]]
-    assert kinds == ["agreement", "retirement"]
+    assert kinds == ["agreement", "permit", "permit", "retirement"]
 
 
 async def test_the_other_providers_agreement_goes_on(agreed: Region) -> None:

@@ -226,7 +226,7 @@ async def test_outputs_that_wait_are_seen_and_released_with_a_button(
     received = await theirs.http.get(theirs.link("/ergebnisse/metrics.json"))
     assert received.content == seen.content, "what was released is what the steward saw"
     receipt = await theirs.http.get(theirs.link("/belege/"))
-    assert receipt.json()["inclusion"]["treeHead"]["treeSize"] == 2
+    assert receipt.json()["inclusion"]["treeHead"]["treeSize"] == 4
 
 
 async def test_outputs_that_are_refused_never_leave(region: Region, browsers: AsyncExitStack) -> None:
@@ -244,5 +244,5 @@ async def test_outputs_that_are_refused_never_leave(region: Region, browsers: As
     assert "Bitte nur über volle Wochen." in str(shown["reason"])
     assert (await region.lastwerk.answer("GET", f"{path}/outputs/metrics.json")).status_code == 404
     kinds = [entry["kind"] for entry in (await region.ledger(region.rheinaue))["entries"]]
-    assert kinds == ["agreement", "refusal"]
+    assert kinds == ["agreement", "permit", "permit", "refusal"]
     assert (await browser.http.get(output)).status_code == 404
