@@ -700,9 +700,10 @@ def _own(tx: Transaction, participant: Participant, pid: str) -> ContractNegotia
 
 
 def _is_said_again(tx: Transaction, record: ContractNegotiation, message: Inbound) -> bool:
-    """Whether a provider repeats itself in a new message: EDC does, and gives up if that is refused."""
-    if record.role is not Party.CONSUMER:
-        return False
+    """Whether a partner repeats itself in a new message: EDC does, and gives up if that is refused."""
+    if record.role is Party.PROVIDER:
+        verified = record.state is NegotiationState.VERIFIED
+        return verified and isinstance(message, dsp.ContractAgreementVerificationMessage)
     if isinstance(message, dsp.ContractAgreementMessage):
         known = tx.agreement(record.agreement_id or "")
         return record.state in _AGREED_AND_LATER and known is not None and known.document == message.agreement

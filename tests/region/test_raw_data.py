@@ -353,6 +353,22 @@ async def test_a_provider_may_repeat_itself_in_a_new_message(published: Region, 
     assert published.lastwerk.state("inbox") == before
 
 
+async def test_a_consumer_may_repeat_its_verification_in_a_new_message(published: Region) -> None:
+    """As long as it has not been told that all is over."""
+    published.network.lose(Fault.REQUEST_LOST, "/events", 1000)
+    await published.request(published.rheinaue)
+    await until(lambda: [one["state"] for one in published.rheinaue.rows("negotiations")] == ["VERIFIED"])
+    before = published.rheinaue.state("inbox", "outbox")
+    sent = published.network.sent("/agreement/verification")[0]
+    again = {**json.loads(sent.body), "@id": "urn:uuid:00000000-0000-4000-8000-00000000000e"}
+    path = sent.path.removeprefix("/dsp/2025-1")
+
+    answer = await voice_of(published.lastwerk).say(published.rheinaue, path, again)
+
+    assert answer.status_code == 200
+    assert published.rheinaue.state("inbox", "outbox") == before
+
+
 async def test_another_agreement_than_the_one_that_was_made_is_no_repetition(published: Region) -> None:
     await published.negotiate(published.rheinaue)
     agreement = json.loads(published.network.sent("/agreement")[0].body)["agreement"]
