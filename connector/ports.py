@@ -24,6 +24,7 @@ from policies.consents import Consent, ConsentRegister
 from policies.model import LanguageMap
 from policies.privacy import PrivacyDescription, SensitiveFigures
 from policies.row_filters import RowFilter
+from schemas.errors import WordedError
 from schemas.strict_json import JsonObject
 
 T = TypeVar("T")
@@ -349,13 +350,13 @@ class Presentation:
         partner: The partner's DID.
         shown: When.
         credentials: Those that are signed by somebody whom we trust for them.
-        refused: Why others do not count.
+        refused: Why others do not count, per language.
     """
 
     partner: str
     shown: datetime
     credentials: tuple[ShownCredential, ...]
-    refused: tuple[str, ...] = ()
+    refused: tuple[LanguageMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -1095,8 +1096,10 @@ class ComputeBackend(Protocol):
         ...
 
 
-class CredentialsUnavailableError(Exception):
+class CredentialsUnavailableError(WordedError):
     """Credentials, or what their state depends on, could not be read now; the same may succeed later."""
+
+    german = "Ein Nachweis lässt sich jetzt nicht prüfen, später vielleicht"
 
 
 class CredentialVerifier(Protocol):

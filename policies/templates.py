@@ -372,8 +372,8 @@ _ALL: Final = (
     Template(
         "members-only",
         {
-            "de": "Zusammengefasste Werte nur für Mitglieder aus dem Teilnehmerregister des Anbieters.",
-            "en": "Aggregates only for members, as the provider's register of participants has them.",
+            "de": "Zusammengefasste Werte nur für Mitglieder, nach Teilnehmerregister oder Nachweis.",
+            "en": "Aggregates only for members, by the provider's register or by a credential.",
         },
         (QUERY,),
         (

@@ -149,7 +149,11 @@ class DcpVerifier:
             )
             credential = read_credential(unproven.claims)
             if issuers is not None and credential.issuer not in issuers:
-                raise CredentialError(f"Nobody here trusts {credential.issuer} as an issuer.")
+                issuer = credential.issuer
+                raise CredentialError(
+                    f"Nobody here trusts {issuer} as an issuer.",
+                    f"{issuer} gilt hier nicht als Aussteller (trusted_issuers).",
+                )
             require_key_of(unproven, credential.issuer)
             document = await self._document(credential.issuer)
             verify_jwt(
@@ -191,9 +195,7 @@ class DcpVerifier:
             credential = await self._proven(
                 answer.content.decode("ascii", "replace").strip(), [issuer], _MOST_LIST
             )
-            objection = credential.objection(self._clock())
-            if objection is not None:
-                raise CredentialError(f"The list of states {address} does not count: {objection}")
+            credential.require_current(self._clock())
             states = read_status_list(credential)
             self._keep(address, states)
         if states.issuer != issuer:

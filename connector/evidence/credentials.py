@@ -75,13 +75,40 @@ class Credential:
     valid_until: datetime | None = None
     statuses: tuple[StatusEntry, ...] = field(default_factory=tuple)
 
-    def objection(self, now: datetime) -> str | None:
-        """Why the credential does not count at a moment; None where it does."""
+    def counts_at(self, now: datetime) -> bool:
+        """Whether the credential has begun and not ended."""
+        begun = self.valid_from is None or now >= self.valid_from
+        return begun and (self.valid_until is None or now < self.valid_until)
+
+    def require_about(self, did: str) -> None:
+        """Refuse a credential about somebody else.
+
+        Raises:
+            CredentialError: It is.
+        """
+        if self.subject != did:
+            raise CredentialError(
+                f"The credential is about {self.subject}, not about {did}.",
+                f"Der Nachweis handelt von {self.subject} und nicht von {did}.",
+            )
+
+    def require_current(self, now: datetime) -> None:
+        """Refuse a credential that has not begun, or has ended.
+
+        Raises:
+            CredentialError: It counts only later, or no longer.
+        """
+        if self.counts_at(now):
+            return
         if self.valid_from is not None and now < self.valid_from:
-            return f"The credential counts only from {self.valid_from.isoformat()} on."
-        if self.valid_until is not None and now >= self.valid_until:
-            return f"The credential expired at {self.valid_until.isoformat()}."
-        return None
+            begins = self.valid_from.isoformat()
+            raise CredentialError(
+                f"The credential counts only from {begins} on.", f"Der Nachweis zählt erst ab {begins}."
+            )
+        ended = "" if self.valid_until is None else self.valid_until.isoformat()
+        raise CredentialError(
+            f"The credential expired at {ended}.", f"Der Nachweis ist am {ended} abgelaufen."
+        )
 
 
 def read_credential(claims: JsonObject) -> Credential:
@@ -113,7 +140,9 @@ def _read(content: JsonObject, claims: JsonObject, *, enveloped: bool) -> Creden
     if content.get("credentialSchema"):
         raise CredentialError(
             "The credential asks to be checked against a schema (credentialSchema), which is not done here. "
-            "Ask its issuer for one without."
+            "Ask its issuer for one without.",
+            "Der Nachweis will gegen ein Schema geprüft werden (credentialSchema). Das geschieht hier nicht. "
+            "Bitten Sie den Aussteller um einen ohne Schema.",
         )
     subject = _only(content.get("credentialSubject"))
     named = content.get("id", claims.get("jti"))

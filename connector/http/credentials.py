@@ -159,7 +159,7 @@ def _participant(
             }
             for one in (shown.credentials if shown else ())
         ],
-        "refused": list(shown.refused if shown else ()),
+        "refused": [dict(reason) for reason in (shown.refused if shown else ())],
     }
 
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from connector.evidence.credentials import CREDENTIALS_CONTEXT, VERIFIABLE_CREDENTIAL
+from connector.evidence.documents import canonical
 from connector.evidence.status_lists import LEAST_ENTRIES, write_status_list
 from connector.ports import (
     Clock,
@@ -87,8 +88,13 @@ class Issuing:
             statement: What it states.
 
         Raises:
-            RequestRefusedError: It would be over before it begins, or the list of states is full.
+            RequestRefusedError: It would be over before it begins, states something under
+                the subject's own name, or the list of states is full.
+            EvidenceError: It states a number that JSON cannot carry.
         """
+        if "id" in statement.claims:
+            raise RequestRefusedError("No claim may be called id: that is the subject itself.")
+        canonical(statement.claims)
         now = self._clock.now().replace(microsecond=0)
         if statement.valid_until <= now:
             raise RequestRefusedError(

@@ -24,6 +24,7 @@ from connector.ports import (
     Transaction,
 )
 from connector.services.exchanging import UnknownExchangeError
+from connector.services.vetting import require_kept
 from schemas.dcp import IDENTIFIER_SCOPE, READ, TYPE_SCOPE, presentation_response, scopes_in
 from schemas.strict_json import JsonObject, JsonValue
 
@@ -78,20 +79,20 @@ class Presenting:
         """
         credential = await self._verifier.proven(token)
         now = self._clock.now()
-        if credential.subject != self._did:
-            raise CredentialError(f"The credential is about {credential.subject}, not about us, {self._did}.")
-        objection = credential.objection(now)
-        if objection is not None:
-            raise CredentialError(objection)
-        if await self._verifier.is_taken_back(credential):
-            raise CredentialError("The credential has been taken back by its issuer.")
+        credential.require_about(self._did)
+        credential.require_current(now)
+        await require_kept(self._verifier, credential)
         record = HeldCredential(credential, token, now)
 
         def work(tx: Transaction) -> None:
             for known in tx.held_credentials():
                 same = known.credential.identifier == credential.identifier
                 if same and known.credential.issuer != credential.issuer:
-                    raise CredentialError("Another issuer's credential with this identifier is kept already.")
+                    raise CredentialError(
+                        "Another issuer's credential with this identifier is kept already. Discard it first.",
+                        "Ein Nachweis eines anderen Ausstellers mit dieser Kennung liegt schon hier. "
+                        "Entfernen Sie ihn zuerst.",
+                    )
             tx.save_held_credential(record)
 
         await self._changed(work)
@@ -133,7 +134,7 @@ class Presenting:
         found = {
             one.token: one.credential
             for one in await self.held()
-            if one.credential.objection(now) is None
+            if one.credential.counts_at(now)
             and not opened.isdisjoint(one.credential.types)
             and any(_asks_for(scope, one.credential) for scope in scopes)
         }
@@ -155,7 +156,7 @@ class Presenting:
                 kind
                 for one in held
                 for kind in one.credential.types
-                if kind != _GENERAL and one.credential.objection(now) is None
+                if kind != _GENERAL and one.credential.counts_at(now)
             }
         )
         return held

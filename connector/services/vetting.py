@@ -31,6 +31,7 @@ from connector.ports import (
     Store,
 )
 from policies.facts import Partner
+from policies.model import LanguageMap
 
 BETWEEN_CHECKS: Final = timedelta(minutes=4)
 """How often issuers are asked whether they have taken credentials back."""
@@ -127,13 +128,13 @@ class Vetting:
             log.warning("the credentials of %s could not be seen: %s", holder.did, problem)
             return
         shown: list[ShownCredential] = []
-        refused = [f"More than {_MOST_SHOWN} were shown."] if len(tokens) > _MOST_SHOWN else []
+        refused = [_TOO_MANY] if len(tokens) > _MOST_SHOWN else []
         for one in tokens[:_MOST_SHOWN]:
             try:
                 shown.append(await self._proven(one, holder.did))
             except (CredentialError, CredentialsUnavailableError) as problem:
                 log.warning("a credential of %s does not count: %s", holder.did, problem)
-                refused.append(str(problem))
+                refused.append(problem.reason)
         await self._keep(Presentation(holder.did, self._clock.now(), tuple(shown), tuple(refused)))
 
     def _note_asked(self, did: str) -> None:
@@ -145,16 +146,15 @@ class Vetting:
         """A credential that counts: trusted, about its holder, in time, and not taken back."""
         credential = await self._verifier.proven(token, self._issuers)
         now = self._clock.now()
-        if credential.subject != holder:
-            raise CredentialError(f"The credential is about {credential.subject}, not about {holder}.")
+        credential.require_about(holder)
         if attested((credential,), self._trusted) is None:
-            kinds = ", ".join(credential.types)
-            raise CredentialError(f"{credential.issuer} is not trusted for credentials of type {kinds}.")
-        objection = credential.objection(now)
-        if objection is not None:
-            raise CredentialError(objection)
-        if await self._verifier.is_taken_back(credential):
-            raise CredentialError("The credential has been taken back by its issuer.")
+            issuer, kinds = credential.issuer, ", ".join(credential.types)
+            raise CredentialError(
+                f"{issuer} is not trusted for credentials of type {kinds}.",
+                f"Nachweise der Art {kinds} zählen von {issuer} nicht.",
+            )
+        credential.require_current(now)
+        await require_kept(self._verifier, credential)
         return ShownCredential(credential, now)
 
     async def recheck(self) -> None:
@@ -167,7 +167,7 @@ class Vetting:
 
     async def _rechecked(self, shown: ShownCredential) -> ShownCredential:
         credential, now = shown.credential, self._clock.now()
-        if not credential.statuses or credential.objection(now) is not None:
+        if not credential.statuses or not credential.counts_at(now):
             return shown
         try:
             return replace(shown, checked=now, taken_back=await self._verifier.is_taken_back(credential))
@@ -180,8 +180,28 @@ class Vetting:
         self._known[presentation.partner] = presentation
 
 
+async def require_kept(verifier: CredentialVerifier, credential: Credential) -> None:
+    """Refuse a credential that its issuer has taken back.
+
+    Raises:
+        CredentialError: It has been, or where it should stand is no list of the issuer's.
+        CredentialsUnavailableError: The list could not be read.
+    """
+    if await verifier.is_taken_back(credential):
+        raise CredentialError(
+            "The credential has been taken back by its issuer.",
+            "Der Aussteller hat den Nachweis zurückgenommen.",
+        )
+
+
+_TOO_MANY: Final[LanguageMap] = {
+    "de": f"Es wurden mehr als {_MOST_SHOWN} Nachweise gezeigt; die übrigen zählen nicht.",
+    "en": f"More than {_MOST_SHOWN} credentials were shown; the others do not count.",
+}
+
+
 def _counts(shown: ShownCredential, now: datetime) -> bool:
     credential: Credential = shown.credential
-    if shown.taken_back or credential.objection(now) is not None:
+    if shown.taken_back or not credential.counts_at(now):
         return False
     return not credential.statuses or now - shown.checked <= UNCHECKED_FOR

@@ -98,7 +98,7 @@ def _credential(credential: Credential, now: datetime, *, taken_back: bool) -> C
     state = CredentialState.VALID
     if taken_back:
         state = CredentialState.REVOKED
-    elif credential.objection(now) is not None:
+    elif not credential.counts_at(now):
         state = CredentialState.OVER
     return CredentialLine(
         kinds=tuple(kind for kind in credential.types if kind != _GENERAL),

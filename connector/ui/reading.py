@@ -485,7 +485,7 @@ class PartnerLine:
         facts: What is known about it now.
         shown: When it last showed credentials; None where it never did.
         credentials: Those that are signed by somebody whom we trust for them.
-        refused: Why others do not count.
+        refused: Why others do not count, per language.
         ledger_size: Entries of its ledger, as far as we know; None where we know of none.
         ledger_compared: When it last proved that its ledger only grew.
         ledger_problem: Why its ledger cannot be trusted any more, per language.
@@ -496,7 +496,7 @@ class PartnerLine:
     facts: tuple[PartnerFact, ...]
     shown: datetime | None
     credentials: tuple[CredentialLine, ...]
-    refused: tuple[str, ...]
+    refused: tuple[LanguageMap, ...]
     ledger_size: int | None
     ledger_compared: datetime | None
     ledger_problem: LanguageMap | None

@@ -313,7 +313,9 @@ CREDENTIAL = Credential(
     statuses=(StatusEntry("revocation", "https://issuer.example/1", 94_567),),
 )
 HELD = HeldCredential(CREDENTIAL, "a.b.c", NOW)
-PRESENTATION = Presentation(PEER, NOW, (ShownCredential(CREDENTIAL, NOW, taken_back=True),), (TRICKY,))
+PRESENTATION = Presentation(
+    PEER, NOW, (ShownCredential(CREDENTIAL, NOW, taken_back=True),), ({"de": TRICKY, "en": "x"},)
+)
 ISSUED = IssuedCredential(
     "urn:uuid:v2", 131_071, PEER, "MembershipCredential", "a.b.c", NOW, NOW + timedelta(days=1), NOW
 )

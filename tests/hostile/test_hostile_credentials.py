@@ -183,7 +183,7 @@ class Scene:
     @property
     def refused(self) -> str:
         shown = self.saved.get(HOLDER)
-        return " ".join(shown.refused) if shown else ""
+        return " ".join(reason["en"] for reason in shown.refused) if shown else ""
 
 
 class _Clock:

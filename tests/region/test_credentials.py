@@ -26,6 +26,7 @@ from tests.region.participants import (
 
 MEMBERS = "https://neckar.example/#members"
 FORECASTER = "https://neckar.example/#forecaster"
+JSON = {"content-type": "application/json"}
 YEARS = "2099-12-31T23:59:59Z"
 
 
@@ -240,6 +241,13 @@ async def test_the_issuer_lists_what_it_has_issued_and_refuses_what_would_be_ove
     body = {"subject": region.lastwerk.did, "valid_until": "2020-01-01T00:00:00Z"}
     refused = await region.neckar.answer("POST", "/api/issued-credentials", body)
     assert (refused.status_code, "expired" in refused.text) == (422, True)
+    for claims in ({"id": region.rheinaue.did}, {"share": 1e400}):
+        body = {"subject": region.lastwerk.did, "valid_until": YEARS, "claims": claims}
+        sent = json.dumps(body).replace("Infinity", "1e400").encode()
+        async with region.neckar.management() as client:
+            headers = {"authorization": f"Bearer {region.neckar.running.token}"} | JSON
+            answer = await client.post("/api/issued-credentials", content=sent, headers=headers)
+        assert answer.status_code == 422, answer.text
     unknown = {"identifier": "urn:uuid:never"}
     assert (
         await region.neckar.answer("POST", "/api/issued-credentials/revocation", unknown)

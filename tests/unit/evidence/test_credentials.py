@@ -83,9 +83,12 @@ def test_the_narrower_of_two_times_counts() -> None:
     credential = read_credential(claims)
     assert credential.valid_from == datetime(2026, 6, 1, tzinfo=UTC)
     assert credential.valid_until == datetime(2026, 7, 1, tzinfo=UTC)
-    assert "only from" in str(credential.objection(datetime(2026, 5, 31, 23, 59, tzinfo=UTC)))
-    assert credential.objection(datetime(2026, 6, 1, tzinfo=UTC)) is None
-    assert "expired" in str(credential.objection(datetime(2026, 7, 1, tzinfo=UTC)))
+    credential.require_current(datetime(2026, 6, 1, tzinfo=UTC))
+    with pytest.raises(CredentialError, match="only from"):
+        credential.require_current(datetime(2026, 5, 31, 23, 59, tzinfo=UTC))
+    with pytest.raises(CredentialError, match="expired") as ended:
+        credential.require_current(datetime(2026, 7, 1, tzinfo=UTC))
+    assert ended.value.reason["de"] == "Der Nachweis ist am 2026-07-01T00:00:00+00:00 abgelaufen."
 
 
 def test_a_credential_without_a_name_gets_one_that_follows_from_its_content() -> None:

@@ -213,7 +213,12 @@ class FakePages:
             self._of(
                 PartnerLine(
                     *(LASTWERK, True, (role,), AT, (member, gone, replace(gone, state=CredentialState.OVER))),
-                    *(("<b>Nobody</b> here trusts did:web:evil.example as an issuer.",), 1_007, AT, None),
+                    *(
+                        ({"de": "<b>Nobody</b> gilt nicht.", "en": "<b>Nobody</b> here is an issuer."},),
+                        1_007,
+                        AT,
+                        None,
+                    ),
                 ),
                 PartnerLine(STRANGER, False, (), None, (), (), 3, None, problem),
             ),
