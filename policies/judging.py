@@ -270,6 +270,8 @@ class Judge:
         found = self._known(left_operand, subject) if own is None else ()
         if self.at is not None and self._is_later(constraint, self.at, known=own is not None or bool(found)):
             return Finding(constraint, later, None, later=True)
+        if own is None and not found:
+            return Finding(constraint, None, None)
         if left_operand in MEASURES and _is_ours(constraint):
             truth = self._declared(constraint, found) if own is None else holds(constraint, own)
             return Finding(constraint, truth, found or None if own is None else own)
