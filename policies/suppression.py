@@ -8,11 +8,14 @@ common margins, two queries that differ by one unit, and trackers of several que
 
 A figure that would let such a group be computed is withheld, the smallest first.
 
-Limitations: equations are looked at in one reduced form, in which the large atoms are
-eliminated first. A combination that isolates one small atom, or one withheld group, is
-always found; of larger sets of small atoms, those that the reduced form shows. Bounds
-(all parts are at least zero), extremes, and figures of other agreements are not looked
-at. Only noise protects against everything; see differential privacy.
+Equations are kept in a reduced form in which the large atoms are eliminated first, so
+that those of small atoms only stand by themselves. Whether these can be combined to
+speak of too few is the matter of `policies.combinations`. It may take long to tell, so
+the effort is limited; a figure of which it is not proven that it is harmless is withheld.
+
+Limitations: bounds (all parts are at least zero), extremes, and figures of other
+agreements are not looked at. Only noise protects against everything; see differential
+privacy.
 
 Source:
     F. Y. Chin, G. Özsoyoğlu, Auditing and inference control in statistical
@@ -20,11 +23,16 @@ Source:
     statistical disclosure control, JASA 75, 1980.
 """
 
+import functools
 import itertools
+import operator
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+from policies.atoms import Atom, Thresholds
+from policies.combinations import Effort, always_large
 
 _BITS: Final = 31
 _PRIME: Final = (1 << _BITS) - 1
@@ -33,38 +41,18 @@ _LANE: Final = 8
 """Bytes per factor in an equation: enough for a product of two."""
 _WHOLE_LANE: Final = (1 << 8 * _LANE) - 1
 
-
-@dataclass(frozen=True, slots=True)
-class Atom:
-    """Rows that no figure tells apart.
-
-    Attributes:
-        rows: How many.
-        members: Who they are about, by numbers; None where those are enough
-            different units, or where units are not counted.
-    """
-
-    rows: int
-    members: frozenset[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What a set of rows must reach so that figures about it may be known."""
-
-    rows: int
-    units: int = 1
-
-    def reached_by(self, atoms: Iterable[Atom]) -> bool:
-        """Tell whether several atoms together are rows and units enough."""
-        rows, members, enough = 0, set[int](), False
-        for atom in atoms:
-            rows += atom.rows
-            if atom.members is None:
-                enough = True
-            else:
-                members |= atom.members
-        return rows >= self.rows and (enough or len(members) >= self.units)
+_EFFORT: Final = 3_000_000
+"""Factors that may be looked at to prove that what leaves is harmless."""
+_EFFORT_PER_FIGURE: Final = 300_000
+"""Of these, for a single figure, so that one hard figure does not cost all others."""
+_FACTORS_READ: Final = 16
+"""So many factors of a long number are read in the time in which the search looks at one."""
+_FACTORS_MARKED: Final = 64
+"""Likewise, of so many the places are marked."""
+_FACTORS_COMPARED: Final = 512
+"""Likewise, so many are compared."""
+_ATOMS_TRIED: Final = 32
+"""Where these are not enough, the search has to tell."""
 
 
 def releasable(
@@ -92,10 +80,14 @@ def releasable(
     for cell in known:
         knowledge = knowledge.with_figure(cell)
     allowed = [False] * len(wanted)
+    left = _EFFORT
     for position in sorted(range(len(wanted)), key=lambda one: -_size(atoms, wanted[one])):
         grown = knowledge.with_figure(wanted[position])
-        if not grown.tells_more_than(knowledge):
+        effort = Effort(min(left, _EFFORT_PER_FIGURE))
+        before = effort.left
+        if not grown.tells_more_than(knowledge, effort):
             knowledge, allowed[position] = grown, True
+        left -= before - max(0, effort.left)
     return tuple(allowed)
 
 
@@ -132,10 +124,14 @@ class _Field:
             lanes[_LANE * number] = 1
         return int.from_bytes(lanes, "little")
 
-    def places(self, clear: int) -> list[int]:
-        """Give the places of the factors that are not zero."""
+    def factors(self, clear: int) -> dict[int, int]:
+        """Give the factors that are not zero, by their places."""
         factors = struct.unpack(f"<{self.length}Q", clear.to_bytes(_LANE * self.length, "little"))
-        return list(itertools.compress(range(self.length), factors))
+        return dict(zip(itertools.compress(range(self.length), factors), filter(None, factors), strict=True))
+
+    def lanes_of(self, clear: int) -> int:
+        """Give all bits of the factors that are not zero."""
+        return ((clear + self.mask) >> _BITS & self.ones) * _PRIME
 
     def plus(self, vector: int, times: int, clear: int) -> int:
         """Add the multiple of a clear equation."""
@@ -152,6 +148,7 @@ class _Field:
 class _Equation:
     """A clear equation whose factor at one place, its pivot, is 1."""
 
+    place: int
     row: int
     shift: int
     lane: int
@@ -160,7 +157,7 @@ class _Equation:
     def normalised(cls, clear: int, place: int, field: _Field) -> "_Equation":
         shift = 8 * _LANE * place
         inverse = pow(clear >> shift & _PRIME, -1, _PRIME)
-        return cls(field.cleared(field.plus(0, inverse, clear)), shift, _WHOLE_LANE << shift)
+        return cls(place, field.cleared(field.plus(0, inverse, clear)), shift, _WHOLE_LANE << shift)
 
     def out_of(self, vector: int, field: _Field) -> int:
         """Subtract the multiple of this equation that leaves nothing at its pivot."""
@@ -201,10 +198,10 @@ class _Knowledge:
 
     def with_figure(self, cell: Collection[int]) -> "_Knowledge":
         rest = self._rest_of(self.field.of_cell(cell))
-        places = self.field.places(rest)
+        places = self.field.factors(rest)
         if not places:
             return self
-        place = next((number for number in places if number in self.large), places[0])
+        place = next((number for number in places if number in self.large), next(iter(places)))
         new = _Equation.normalised(rest, place, self.field)
         # No earlier pivot is in the new equation, so what is left of a secret need not be looked at anew.
         secrets = tuple(left for secret in self.secrets if (left := self._without(secret, new)))
@@ -213,12 +210,81 @@ class _Knowledge:
         reduced = tuple(replace(one, row=self._without(one.row, new)) for one in self.small)
         return replace(self, secrets=secrets, small=(*reduced, new))
 
-    def tells_more_than(self, before: "_Knowledge") -> bool:
-        """Tell whether something can be computed that could not, and must not be."""
+    def tells_more_than(self, before: "_Knowledge", effort: Effort) -> bool:
+        """Tell whether something may be computed that could not be before one figure, and must not be.
+
+        Args:
+            before: What was known without the figure.
+            effort: What may be spent on a proof; without one, the answer is yes.
+        """
         if len(self.secrets) < len(before.secrets):
             return True
-        old = {id(one.row) for one in before.small}
-        return any(self._too_small(one.row) for one in self.small if id(one.row) not in old)
+        if len(self.small) == len(before.small):
+            return False
+        new = self.small[-1].row
+        others = before.relevant_to(new, effort)
+        if others is None:
+            return False
+        if not effort.spend(self.field.length // _FACTORS_READ * (1 + len(others))):
+            return True
+        return not always_large(
+            self.field.factors(new),
+            {one.place: self.field.factors(one.row) for one in others},
+            self.atoms,
+            self.thresholds,
+            _PRIME,
+            effort,
+        )
+
+    def relevant_to(self, clear: int, effort: Effort) -> list[_Equation] | None:
+        """Find the equations of small atoms that could make a new one speak of few; None where none can.
+
+        Atoms that only one equation has stay wherever it takes part. Where these are
+        enough, it cannot make another one small, nor be made small itself.
+        """
+        lanes = self.field.lanes_of(clear)
+        relevant = self._connected([(one, None) for one in self.small], lanes, effort)
+        while effort.spend(1 + len(relevant)):
+            once, again = lanes, 0
+            for _, others in relevant:
+                once, again = once | others, again | once & others
+            if self._are_enough(lanes & ~again):
+                return None
+            fewer = [(one, others) for one, others in relevant if not self._are_enough(others & ~again)]
+            if len(fewer) == len(relevant):
+                break
+            relevant = self._connected(fewer, lanes, effort)
+        return [one for one, _ in relevant]
+
+    def _connected(
+        self, equations: Sequence[tuple[_Equation, int | None]], reached: int, effort: Effort
+    ) -> list[tuple[_Equation, int]]:
+        """Find the equations that have one of these places, or share one with such an equation."""
+        found: list[tuple[_Equation, int]] = []
+        rest = list(equations)
+        while effort.spend(len(rest) * (1 + self.field.length // _FACTORS_COMPARED)):
+            more = [(one, self._lanes(one, lanes, effort)) for one, lanes in rest if one.row & reached]
+            if not more:
+                break
+            found += more
+            rest = [(one, lanes) for one, lanes in rest if not one.row & reached]
+            reached = functools.reduce(operator.or_, (lanes for _, lanes in more))
+        return found
+
+    def _lanes(self, equation: _Equation, known: int | None, effort: Effort) -> int:
+        if known is not None:
+            return known
+        effort.spend(self.field.length // _FACTORS_MARKED)
+        return self.field.lanes_of(equation.row)
+
+    def _are_enough(self, lanes: int) -> bool:
+        """Tell whether the first of some atoms are rows and units enough."""
+        found: list[Atom] = []
+        while lanes and len(found) < _ATOMS_TRIED:
+            place = ((lanes & -lanes).bit_length() - 1) // (8 * _LANE)
+            found.append(self.atoms[place])
+            lanes ^= _PRIME << 8 * _LANE * place
+        return self.thresholds.reached_by(found)
 
     def _rest_of(self, vector: int) -> int:
         for equation in (*self.mixed, *self.small):
@@ -228,6 +294,3 @@ class _Knowledge:
     def _without(self, clear: int, equation: _Equation) -> int:
         left = equation.out_of(clear, self.field)
         return clear if left is clear else self.field.cleared(left)
-
-    def _too_small(self, row: int) -> bool:
-        return not self.thresholds.reached_by(self.atoms[place] for place in self.field.places(row))

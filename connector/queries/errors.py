@@ -235,7 +235,7 @@ _REASONS: dict[str, tuple[str, str]] = {
             "Bitte fragen Sie dieselben Zeilen wie zuvor ab."
         ),
         (
-            "Together with earlier answers the result would tell about too few units. "
+            "Together with earlier answers the result could tell about too few units. "
             "Ask about the same rows as before."
         ),
     ),

@@ -21,8 +21,9 @@ from connector.queries.errors import PartialsInvalidError, refusal
 from connector.queries.partials import STATUS, GroupStatus, key_columns, measures
 from connector.queries.plan import QueryPlan
 from connector.queries.writing import condition_sql, identifier, key_sql, select
+from policies.atoms import Atom, Thresholds
 from policies.restrictions import QueryRestrictions
-from policies.suppression import Atom, Thresholds, releasable
+from policies.suppression import releasable
 
 Key = tuple[object, ...]
 
@@ -99,7 +100,9 @@ def atoms_statement(plan: QueryPlan, history: Sequence[Answered], restrictions: 
             for figure in _atom_figures(name, restrictions.minimum_units)
         ]
         stages.append(f"atoms AS ({select([*signature, *figures], 'per_unit', f' GROUP BY {grouping}')})")
-    return f"WITH {', '.join(stages)} {select(['*'], 'atoms', f' LIMIT {MAXIMUM_ATOMS + 1}')}"
+    # Sorted, so that the same effort comes to the same verdict after a restart.
+    order = f" ORDER BY {grouping} LIMIT {MAXIMUM_ATOMS + 1}"
+    return f"WITH {', '.join(stages)} {select(['*'], 'atoms', order)}"
 
 
 def _signature(index: int, plan: QueryPlan) -> list[str]:

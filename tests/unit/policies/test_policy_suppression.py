@@ -1,12 +1,16 @@
 """What several released figures tell together: nothing about a group of too few."""
 
 import itertools
+import random
+import time
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.suppression import Atom, Thresholds, releasable
+from policies.atoms import Atom, Thresholds
+from policies.suppression import releasable
 
 TEN_ROWS = Thresholds(rows=10)
 
@@ -119,6 +123,46 @@ def solvable(figures: list[set[int]], target: set[int], length: int) -> bool:
     return not any(reduced([Fraction(int(place in target)) for place in range(length)]))
 
 
+def test_two_figures_that_differ_by_two_small_atoms_are_not_both_told_in_a_larger_system() -> None:
+    # No reduced equation has so few atoms as {0, 1}, the difference of two figures.
+    atoms = [*rows(*[2] * 12), Atom(50)]
+    known = [set(range(13)), {0, *range(2, 7), 12}, {0, 1, *range(2, 8)}]
+    wanted = [set(range(2, 8))]
+    assert releasable(atoms, TEN_ROWS, known=known, secret=[], wanted=wanted) == (False,)
+
+
+def halves_of(people: int, count: int) -> list[set[int]]:
+    chance = random.Random(4711)  # noqa: S311 - the same sets in every run
+    return [{number for number in range(people) if chance.random() < 0.5} for _ in range(count)]
+
+
+NINETY = [Atom(1, frozenset({number})) for number in range(90)]
+
+
+def test_what_cannot_be_proven_with_the_effort_allowed_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    halves = halves_of(90, 6)
+    assert all(releasable(NINETY, Thresholds(5, 5), known=[], secret=[], wanted=halves))
+    monkeypatch.setattr("policies.suppression._EFFORT", 100)
+    assert not all(releasable(NINETY, Thresholds(5, 5), known=[], secret=[], wanted=halves))
+    monkeypatch.setattr("policies.suppression._EFFORT", 0)
+    assert not any(releasable(NINETY, Thresholds(5, 5), known=[], secret=[], wanted=halves))
+
+
+def test_many_halves_of_a_few_people_are_decided_soon() -> None:
+    started = time.process_time()
+    allowed = releasable(NINETY, Thresholds(5, 5), known=[], secret=[], wanted=halves_of(90, 60))
+    assert time.process_time() - started < 30
+    # Few halves are harmless, and all sixty would tell of a few.
+    assert 10 < sum(allowed) < 60
+
+
+def test_fine_groups_after_their_total_need_no_search() -> None:
+    atoms = [Atom(3, frozenset(range(3 * number, 3 * number + 3))) for number in range(5000)]
+    groups = [set(range(start, start + 50)) for start in range(0, 5000, 50)]
+    allowed = releasable(atoms, Thresholds(10, 10), known=[set(range(5000))], secret=[], wanted=groups)
+    assert all(allowed)
+
+
 cells = st.sets(st.integers(0, 6), min_size=1)
 
 
@@ -135,6 +179,57 @@ def test_no_small_atom_and_no_withheld_group_can_be_computed_from_what_leaves(
     small = [{number} for number, count in enumerate(counts) if count < 10]
     for target in [*small, *secret]:
         assert not solvable(leaving, target, 7)
+
+
+def rank(vectors: list[list[int]]) -> int:
+    basis: list[list[Fraction]] = []
+    for vector in vectors:
+        rest = [Fraction(value) for value in vector]
+        for row in basis:
+            pivot = next(place for place, value in enumerate(row) if value)
+            factor = rest[pivot] / row[pivot]
+            rest = [value - factor * other for value, other in zip(rest, row, strict=True)]
+        if any(rest):
+            basis.append(rest)
+    return len(basis)
+
+
+def tells_about(figures: list[set[int]], few: tuple[int, ...], length: int) -> bool:
+    """Whether a combination of the figures speaks of these atoms only."""
+    whole = [[int(place in figure) for place in range(length)] for figure in figures]
+    others = [[value for place, value in enumerate(vector) if place not in few] for vector in whole]
+    return rank(others) < rank(whole)
+
+
+def speaks_of_too_few(figures: list[set[int]], atoms: list[Atom], limits: Thresholds) -> bool:
+    sets = itertools.chain.from_iterable(
+        itertools.combinations(range(len(atoms)), size) for size in range(1, 6)
+    )
+    small = (few for few in sets if not limits.reached_by(atoms[number] for number in few))
+    return any(tells_about(figures, few, len(atoms)) for few in small)
+
+
+several = st.integers(1, 4).map(Atom)
+someone = st.builds(Atom, st.integers(1, 4), st.frozensets(st.integers(0, 6), min_size=1, max_size=2))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(st.lists(several, min_size=7, max_size=7), st.lists(someone, min_size=7, max_size=7)),
+    st.lists(cells, min_size=2, max_size=7),
+)
+def test_a_figure_leaves_exactly_if_no_combination_speaks_of_too_few(
+    atoms: list[Atom], figures: list[set[int]]
+) -> None:
+    limits = Thresholds(rows=5) if atoms[0].members is None else Thresholds(rows=4, units=3)
+    wanted = [figure for figure in figures if limits.reached_by(atoms[number] for number in figure)]
+    wanted.sort(key=lambda figure: -sum(atoms[number].rows for number in figure))
+    leaving: list[set[int]] = []
+    for figure, fine in zip(
+        wanted, releasable(atoms, limits, known=[], secret=[], wanted=wanted), strict=True
+    ):
+        assert fine != speaks_of_too_few([*leaving, figure], atoms, limits)
+        leaving += [figure] if fine else []
 
 
 @settings(max_examples=100, deadline=None)
