@@ -6,7 +6,7 @@ says. Nothing is fetched. A policy that is withdrawn stays, so that nothing else
 can take its name, but no new offer takes its rules over.
 
 Source:
-    ODRL Information Model 2.2, section 2.9; docs/adr/0012-all-of-odrl.md.
+    ODRL Information Model 2.2, section 2.9; docs/adr/0015-inherited-rules.md.
 """
 
 from collections.abc import Mapping
