@@ -16,6 +16,7 @@ import importlib.resources
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
@@ -366,23 +367,24 @@ async def _spawn(
         raise SandboxStartError(f"bubblewrap could not be started: {error}.") from error
 
 
-async def _read_to_end(pipe: IO[bytes]) -> bytes:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+async def _read_to_end(end: socket.socket) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(sock=end)
     try:
         return await reader.read()
     finally:
-        transport.close()
+        writer.close()
+        await writer.wait_closed()
 
 
 @contextlib.contextmanager
-def _descriptors(call_filter: bytes) -> Iterator[tuple[IO[bytes], IO[bytes], IO[bytes]]]:
+def _descriptors(call_filter: bytes) -> Iterator[tuple[IO[bytes], socket.socket, socket.socket]]:
     with tempfile.TemporaryFile() as rules:
         rules.write(call_filter)
         rules.seek(0)
-        reading, writing = os.pipe()
-        with os.fdopen(reading, "rb", 0) as info, os.fdopen(writing, "wb", 0) as info_end:
+        # Sockets, not a pipe: an event loop takes a socket over whole. Of a pipe it closes the bare
+        # number, and late; by then the number may be that of somebody else's file.
+        info, info_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with info, info_end:
             yield rules, info, info_end
 
 

@@ -6,11 +6,12 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from connector.sandbox import launch
 from connector.sandbox.launch import (
@@ -331,6 +332,27 @@ async def test_a_start_that_is_cancelled_leaves_nothing_behind(sandbox: Sandbox,
         await process.finish()
     await asyncio.sleep(0.3)
     assert [command for command in commands_on_this_machine() if sleeper[0] in command] == []
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_what_is_opened_after_a_start_stays_open(run: Callable[..., None], sandbox: Sandbox) -> None:
+    async def start_and_open() -> None:
+        with launch._descriptors(sandbox.call_filter) as (_, info, info_end):
+            number = info.fileno()
+            info_end.sendall(b"{}")
+            info_end.close()
+            assert await launch._read_to_end(info) == b"{}"
+        opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        try:
+            assert number in opened
+            for descriptor in opened:
+                os.fstat(descriptor)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    run(start_and_open())
 
 
 def commands_on_this_machine() -> list[str]:
