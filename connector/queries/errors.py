@@ -5,6 +5,7 @@ each of them can carry data.
 """
 
 from types import MappingProxyType
+from typing import Final
 
 from policies.model import LanguageMap
 from schemas.errors import WordedError
@@ -54,6 +55,18 @@ class DataUnreadableError(QueryError):
     """
 
     german = "Die Daten können nicht gelesen werden"
+
+    @classmethod
+    def for_counterparties(cls) -> "DataUnreadableError":
+        """The error without its cause, as a counterparty may be told."""
+        return cls(DATA_UNREADABLE["en"], DATA_UNREADABLE["de"])
+
+
+DATA_UNREADABLE: Final[LanguageMap] = {
+    "de": "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
+    "en": "The provider could not read its data. The use was not counted.",
+}
+"""What a counterparty is told about data that cannot be read."""
 
 
 _REASONS: dict[str, tuple[str, str]] = {

@@ -41,7 +41,7 @@ from connector.protocol.jobs import (
 )
 from connector.protocol.machine import Party
 from connector.protocol.transfer import TransferFormat
-from connector.queries.errors import DataUnreadableError
+from connector.queries.errors import DATA_UNREADABLE, DataUnreadableError
 from connector.queries.permitted import redaction_under
 from connector.services.accessing import (
     Access,
@@ -267,7 +267,7 @@ class Computing:
         try:
             outcome = await self._execute(record, access)
         except DataUnreadableError:
-            await self._fail(record, _UNREADABLE, refund=True)
+            await self._fail(record, DATA_UNREADABLE, refund=True)
             return
         except JobRefusedError as refusal:
             await self._fail(record, refusal.reason, refund=True)
@@ -551,10 +551,6 @@ class Computing:
         return replace(_moved(record, ComputationEvent.TERMINATION, now), reason=dict(reason), outputs=())
 
 
-_UNREADABLE: LanguageMap = {
-    "de": "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
-    "en": "The provider could not read its data. The use was not counted.",
-}
 _FAULT: LanguageMap = {
     "de": "Beim Anbieter ist ein Fehler aufgetreten. Die Nutzung wurde nicht gezählt.",
     "en": "Something failed at the provider. The use was not counted.",

@@ -31,7 +31,7 @@ from connector.ports import (
 )
 from connector.protocol.negotiation import ContractAgreement
 from connector.protocol.transfer import Download, TransferFormat, TransferMessage, TransferProcess
-from connector.queries.errors import DataUnreadableError
+from connector.queries.errors import DATA_UNREADABLE, DataUnreadableError
 from connector.services.accessing import (
     Access,
     AccessDeniedError,
@@ -59,10 +59,6 @@ _PUSH_SECONDS: Final = 300
 _SLOWEST_PUSH: Final = 1_000_000
 """Bytes per second, beyond the time that every push has."""
 _OK: Final = range(200, 300)
-_UNREADABLE: Final = (
-    "The provider could not read its data. The use was not counted.",
-    "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
-)
 _INTERRUPTED: Final = "The provider's connector stopped while it sent the data; ask for them again."
 _MEDIA_TYPES: Final = {
     ".csv": "text/csv",
@@ -294,7 +290,7 @@ class HandingOver:
         except (AccessDeniedError, PeerUnreachableError, PeerRefusedError) as refusal:
             return str(refusal)
         except DataUnreadableError:
-            return _UNREADABLE[0]
+            return DATA_UNREADABLE["en"]
 
     async def _posted(self, record: TransferProcess, handed: HandedOver) -> str | None:
         address = parse_message(record.data_address or {}, DataAddress)
@@ -342,9 +338,9 @@ class HandingOver:
         try:
             file = await self._files.examine(access.published.source)
         except DataUnreadableError as problem:
-            raise DataUnreadableError(*_UNREADABLE) from problem
+            raise DataUnreadableError.for_counterparties() from problem
         if file.digest != access.published.dataset.digest:
-            raise DataUnreadableError(*_UNREADABLE)
+            raise DataUnreadableError.for_counterparties()
         return file
 
 

@@ -71,10 +71,6 @@ ARROW_STREAM = "application/vnd.apache.arrow.stream"
 _ENGINE_SECONDS = 30.0
 _OVERLAP_CHECK = "nothing about fewer together with earlier answers"
 _NOISE_CHECK = "the same answer whenever the same question is asked"
-_UNREADABLE = (
-    "The provider could not read its data. The use was not counted.",
-    "Der Anbieter konnte seine Daten nicht lesen. Die Nutzung wurde nicht gezählt.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +193,7 @@ class AnsweringQueries:
             await self._give_back(admission, statement, purpose, failure)
             if isinstance(failure, DataUnreadableError):
                 # Its own sentence names files and values: it is for our steward, not for the consumer.
-                raise DataUnreadableError(*_UNREADABLE) from failure
+                raise DataUnreadableError.for_counterparties() from failure
             raise
 
     async def _admit(self, access: Access, token: str, statement: str, purpose: str | None) -> _Admission:

@@ -201,7 +201,7 @@ _TOO_MANY: Final[LanguageMap] = {
 
 
 def _counts(shown: ShownCredential, now: datetime) -> bool:
-    credential: Credential = shown.credential
+    credential = shown.credential
     if shown.taken_back or not credential.counts_at(now):
         return False
     return not credential.statuses or now - shown.checked <= UNCHECKED_FOR
